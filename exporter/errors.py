@@ -1,0 +1,38 @@
+"""The two kinds of trouble a user may meet; anything else is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend: a missing file, a wrong shape, an option that does not fit.
+
+    Ends the command with exit code 2. It reads as one sentence that says what is wrong, and a
+    hint that says what to do next.
+
+    Args:
+        message: what is wrong, with the value that was given.
+        hint: what to do about it; empty when the message already says so.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class FormatError(Exception):
+    """One format cannot be made or run; the other formats go on.
+
+    Becomes the verdict `fail` with `reason` as its cause. A reason names the operator and the
+    user's source line where an operator is to blame.
+
+    Args:
+        reason: one sentence, fit for the table and the report.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,49 @@
+"""Turns a toolchain's complaint into the operator and the user's source line."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch.fx
+    from torch.export import ExportedProgram
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)\n\s*(?P<code>.*)')
+
+
+def source_line(node: torch.fx.Node) -> str:
+    """`model.py:12, in forward: y = foo(x)` for a graph node, or "" where it is unknown."""
+    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
+    if not frames:
+        return ""
+    frame = frames[-1]
+    file = frame["file"].rsplit("/", 1)[-1]
+    return f"{file}:{frame['line']}, in {frame['name']}: {frame['code'].strip()}"
+
+
+def blame(program: ExportedProgram, complaint: str) -> str:
+    """Names the operator of `program` that `complaint` mentions, with its source line.
+
+    Args:
+        program: the program whose conversion failed.
+        complaint: the toolchain's message; the longest operator name found in it wins.
+
+    Returns:
+        `aten.foo.default (model.py:12, in forward: y = foo(x))`, or "" if none is mentioned.
+    """
+    best: tuple[int, str] = (0, "")
+    for node in program.graph.nodes:
+        if node.op != "call_function":
+            continue
+        full = str(node.target)  # aten.foo.default
+        short = full.removesuffix(".default")
+        found = next((n for n in (full, short, short.replace(".", "::")) if _mentions(complaint, n)), None)
+        if found and len(found) > best[0]:
+            where = source_line(node)
+            best = (len(found), f"{full} ({where})" if where else full)
+    return best[1]
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.:]){re.escape(name)}(?![\w])", text) is not None

@@ -1,0 +1,215 @@
+"""The frozen value types that every station shares. Imports neither torch nor any runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+else:
+    Array = Any
+
+Tensors: TypeAlias = tuple[Array, ...]
+"""Flat inputs, or flat outputs, of one call: positional, in the order of the signature."""
+
+Sample: TypeAlias = Tensors
+"""The inputs of one call."""
+
+RunFn: TypeAlias = Callable[[Sample], Tensors]
+"""Anything that maps one sample to its outputs: a module, a graph, an artifact in its runtime."""
+
+
+class Format(StrEnum):
+    """What can be made of a model; the value is the file suffix."""
+
+    PTL = "ptl"
+    PTE = "pte"
+    ONNX = "onnx"
+    TFLITE = "tflite"
+
+
+class Precision(StrEnum):
+    """What was asked for; `exporter.quantize.semantics` says what each one means."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Scheme(StrEnum):
+    """How activations are treated: float, quantized with calibrated ranges, or at run time."""
+
+    FLOAT = "float"
+    STATIC = "static"
+    DYNAMIC = "dynamic"
+
+
+class Stage(StrEnum):
+    """Where outputs are compared with the original model, in order."""
+
+    CAPTURED = "captured program"
+    PASSES = "after passes"
+    QUANTIZED = "quantized graph"
+    ARTIFACT = "artifact"
+
+
+class Verdict(StrEnum):
+    """The outcome for one artifact."""
+
+    PASS = "pass"
+    FAIL = "fail"
+
+
+class Where(StrEnum):
+    """Where a figure was measured. Emulated wall time is never shown as latency."""
+
+    HOST = "host"
+    EMULATED = "emulated"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output.
+
+    Attributes:
+        name: an identifier, unique among the inputs (or outputs).
+        shape: sizes in elements; the batch is the first where there is one.
+        dtype: numpy's name of the element type, such as `float32`.
+        low: smallest sensible value of an integer input (inclusive), where known.
+        high: bound of an integer input (exclusive), where known, such as a vocabulary size.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Flat inputs and outputs of the model, in call order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples with where they came from.
+
+    Attributes:
+        samples: each one the flat inputs of one call.
+        labels: class index of each sample, where known.
+        origin: what the user named, or `random`.
+        random: True for made-up inputs, which are weak evidence.
+    """
+
+    samples: tuple[Sample, ...]
+    labels: tuple[int, ...] | None = None
+    origin: str = "random"
+    random: bool = False
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Outputs against those of the original model, over all samples; see `exporter.parity.metrics`.
+
+    Attributes:
+        samples: how many samples were compared.
+        max_abs: largest absolute difference of any element of any output.
+        cosine: cosine similarity of the worst output, -1 to 1.
+        sqnr_db: signal to quantization noise ratio of the worst output, in dB.
+        top1_agreement: share of samples with the same arg-max, where the output is class scores.
+        accuracy: share of samples whose arg-max is the label, where there are labels.
+        reference_accuracy: the same for the original model.
+    """
+
+    samples: int
+    max_abs: float
+    cosine: float
+    sqnr_db: float
+    top1_agreement: float | None = None
+    accuracy: float | None = None
+    reference_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One stage on the way to an artifact.
+
+    Attributes:
+        stage: which one.
+        seconds: what it took, comparison included.
+        parity: None where the outputs could not be compared; `problem` then says why.
+        problem: why this stage is wrong, or None where it is within tolerance.
+    """
+
+    stage: Stage
+    seconds: float
+    parity: Parity | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of one inference in milliseconds, warm, with the raw samples behind it."""
+
+    p50: float
+    p90: float
+    min: float
+    runs: int
+    threads: int
+    where: Where
+    samples_ms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """How much of a program runs inside delegates (ExecuTorch backends).
+
+    Attributes:
+        delegates: number of delegate calls; each costs a hand-over.
+        delegated: operators inside delegates.
+        total: operators in all.
+        outside: name of each operator left outside -> how often.
+    """
+
+    delegates: int
+    delegated: int
+    total: int
+    outside: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """Delegated operators over all operators, 0 to 1."""
+        return self.delegated / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model or artifact file holds, read from the file itself.
+
+    Attributes:
+        kind: in words, such as `ONNX model, opset 18`.
+        inputs: flat inputs, where the file states them.
+        outputs: flat outputs, where the file states them.
+        operators: operator name -> how often, most frequent first.
+        weight_bytes: element type of the stored constants (numpy's name) -> bytes.
+        size: bytes of the file.
+        details: further facts, label -> value.
+    """
+
+    kind: str
+    size: int
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    operators: dict[str, int] = field(default_factory=dict)
+    weight_bytes: dict[str, int] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
