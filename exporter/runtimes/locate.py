@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)\n\s*(?P<code>.*)')
 
+_LIBRARY = re.compile(r"/torch/|/exporter/|<eval_with_key>")
+"""Frames that are not the user's: they would all read `nn/modules/conv.py: return F.conv2d(...)`."""
+
 
 def source_line(node: torch.fx.Node) -> str:
     """`model.py:12, in forward: y = foo(x)` for a graph node, or "" where it is unknown."""
     frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
     if not frames:
         return ""
-    frame = frames[-1]
+    own = [f for f in frames if not _LIBRARY.search(f["file"])]
+    frame = (own or frames)[-1]
     file = frame["file"].rsplit("/", 1)[-1]
     return f"{file}:{frame['line']}, in {frame['name']}: {frame['code'].strip()}"
 

@@ -1,0 +1,91 @@
+"""Small things that many tests need: a captured program, a convert job, a check that records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from exporter.runtimes.api import ConvertJob
+from exporter.types import Precision, RunFn, Sample, Scheme, Signature, Stage, Tensors, TensorSpec
+
+
+class Flat(torch.nn.Module):
+    """Gives a single-output module the tuple output that the pipeline works with."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        out = self.module(*inputs)
+        return out if isinstance(out, tuple) else (out,)
+
+
+def captured(module: torch.nn.Module, *inputs: torch.Tensor) -> ExportedProgram:
+    """The program that `exporter.loading` would capture."""
+    with torch.no_grad():
+        return torch.export.export(Flat(module.eval()), inputs, strict=False)
+
+
+def eager(module: torch.nn.Module) -> RunFn:
+    """Runs a module on numpy samples."""
+
+    def run(sample: Sample) -> Tensors:
+        with torch.no_grad():
+            out = module(*(torch.from_numpy(x) for x in sample))
+        return tuple(o.numpy() for o in (out if isinstance(out, tuple) else (out,)))
+
+    return run
+
+
+def samples_like(count: int, *inputs: torch.Tensor, seed: int = 0) -> tuple[Sample, ...]:
+    """`count` random samples with the inputs' shapes (float inputs only)."""
+    rng = np.random.default_rng(seed)
+    return tuple(
+        tuple(rng.standard_normal(x.shape, dtype=np.float32) for x in inputs) for _ in range(count)
+    )
+
+
+def signature_of(module: torch.nn.Module, *inputs: torch.Tensor) -> Signature:
+    """The flat signature of a module with tensor inputs."""
+    sample = tuple(x.numpy() for x in inputs)
+    outputs = eager(module.eval())(sample)
+    return Signature(
+        tuple(TensorSpec(f"input_{i}", x.shape, x.dtype.name) for i, x in enumerate(sample)),
+        tuple(TensorSpec(f"output_{i}", x.shape, x.dtype.name) for i, x in enumerate(outputs)),
+    )
+
+
+def job_for(
+    module: torch.nn.Module,
+    *inputs: torch.Tensor,
+    target: Path,
+    program: ExportedProgram | None = None,
+    precision: Precision = Precision.FP32,
+    scheme: Scheme = Scheme.FLOAT,
+    calibration: tuple[Sample, ...] = (),
+) -> ConvertJob:
+    """A convert job for a small module; `program` defaults to the captured float program."""
+    return ConvertJob(
+        program=program or captured(module, *inputs),
+        signature=signature_of(module, *inputs),
+        precision=precision,
+        scheme=scheme,
+        calibration=calibration,
+        example=tuple(x.numpy() for x in inputs),
+        dynamic_batch=False,
+        target=target,
+    )
+
+
+class Recorder:
+    """A `CheckFn` that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.runs: dict[Stage, RunFn] = {}
+
+    def __call__(self, stage: Stage, run: RunFn) -> None:
+        self.runs[stage] = run
