@@ -9,7 +9,14 @@ Each folder has three modules, imported only when they are needed:
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from exporter.errors import FormatError
 from exporter.types import Format
+
+if TYPE_CHECKING:
+    from exporter.runtimes.api import ConvertFn, DescribeFn, RunnerApi
 
 RUNTIMES = {
     Format.PTL: "PyTorch Lite Interpreter",
@@ -22,3 +29,34 @@ RUNTIMES = {
 TAKES_QUANTIZED_GRAPH = frozenset({Format.PTL, Format.PTE})
 """Formats lowered from the shared PT2E graph (and half graph); the others quantize the artifact
 with their own toolchain, which knows what their kernels fuse."""
+
+
+def load_convert(format: Format) -> ConvertFn:
+    """`convert` of a runtime; imports its toolchain."""
+    return _module(format, "convert").convert
+
+
+def load_runner(format: Format) -> type[RunnerApi]:
+    """`Runner` of a runtime; imports the runtime itself.
+
+    Raises:
+        FormatError: the runtime is not installed.
+    """
+    return _module(format, "run").Runner
+
+
+def load_describe(format: Format) -> DescribeFn:
+    """`describe` of a runtime."""
+    return _module(format, "describe").describe
+
+
+def _module(format: Format, part: str) -> Any:
+    try:
+        return import_module(f"exporter.runtimes.{format.value}.{part}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("exporter"):
+            raise
+        raise FormatError(
+            f"{RUNTIMES[format]} cannot be used: the package {error.name} is not installed "
+            "(`export-mobile doctor` says how to mend it)"
+        ) from error

@@ -1,0 +1,45 @@
+"""The Typer application and its sub-commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from exporter import __version__
+from exporter.cli.doctor import doctor
+from exporter.cli.export import export
+from exporter.cli.inspect import inspect
+from exporter.cli.verify import verify
+from exporter.quantize.semantics import MEANING, explain
+
+COMMANDS = {"export": export, "verify": verify, "inspect": inspect, "doctor": doctor}
+
+app = typer.Typer(
+    name="export-mobile",
+    help="Turn a PyTorch model into verified mobile artifacts: .ptl, .pte, .onnx, .tflite.\n\n"
+    "`export-mobile deit.pt --int8` is short for `export-mobile export deit.pt --int8`.",
+    epilog="**What each precision means, for every format**\n\n" + "\n\n".join(explain(*p) for p in MEANING),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"export-mobile {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Turn a PyTorch model into verified mobile artifacts."""

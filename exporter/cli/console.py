@@ -1,0 +1,107 @@
+"""The one output sink: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from exporter.errors import UserError
+
+if TYPE_CHECKING:
+    from exporter.manifest import Manifest
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def report_error(error: UserError) -> None:
+    """One sentence that says what is wrong, and one that says what to do."""
+    err.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+    if error.hint:
+        err.print(Text(f"  {error.hint}"), soft_wrap=True)
+
+
+class StageDisplay:
+    """Progress per lane: a live line each on a terminal, a plain line a step elsewhere.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._current: dict[str, tuple[str, float]] = {}
+        self._start = time.monotonic()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and err.is_terminal:
+            self._live = Live(console=err, transient=True, refresh_per_second=8)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.__exit__(kind, error, trace)
+
+    def begin(self, lane: str, text: str) -> None:
+        """Lane `lane` now does `text`."""
+        self._current[lane] = (text, time.monotonic())
+        self._show(lane, text)
+
+    def finish(self, lane: str, text: str) -> None:
+        """Lane `lane` is done, with `text` as its outcome."""
+        self._current.pop(lane, None)
+        if self._quiet:
+            return
+        elapsed = time.monotonic() - self._start
+        err.print(Text.assemble((f"{elapsed:6.1f} s  ", "dim"), (f"{lane:<12} ", "bold"), text), soft_wrap=True)
+        self._refresh()
+
+    def bug(self, lane: str, traceback: str) -> None:
+        """Lane `lane` met an unexpected exception: ours to mend, so it is shown in full."""
+        err.print(Text(f"{lane}: unexpected error, please report it\n{traceback}"), soft_wrap=True)
+
+    def _show(self, lane: str, text: str) -> None:
+        if self._live:
+            self._refresh()
+        elif not self._quiet:
+            elapsed = time.monotonic() - self._start
+            err.print(Text(f"{elapsed:6.1f} s  {lane:<12} {text} ..."), soft_wrap=True)
+
+    def _refresh(self) -> None:
+        if not self._live:
+            return
+        grid = Table.grid(padding=(0, 1))
+        for lane, (text, _) in self._current.items():
+            grid.add_row(Spinner("dots"), Text(f"{lane:<12}", style="bold"), Text(text))
+        self._live.update(grid)
+
+
+@contextmanager
+def stage_display(quiet: bool) -> Iterator[StageDisplay]:
+    """A `StageDisplay` for the length of a command."""
+    with StageDisplay(quiet) as display:
+        yield display
+
+
+def show_manifest(manifest: Manifest, folder: Path | None, as_json: bool) -> None:
+    """The manifest as JSON alone, or as the table."""
+    if as_json:
+        print(manifest.to_json())
+        return
+    from exporter.report import render_table
+
+    out.print(render_table(manifest, folder))

@@ -1,0 +1,55 @@
+"""`export-mobile inspect FILE`: what a model or artifact is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from exporter.cli import console, options as opt
+from exporter.types import Description, TensorSpec
+
+_OPERATORS_SHOWN = 20
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model or an artifact.")],
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Say what a file is: kind, signature, operators, precision, size. Runs nothing in it."""
+    from exporter.pipeline.inspect import describe
+
+    description = describe(file)
+    if as_json:
+        print(json.dumps(asdict(description), indent=2))
+    else:
+        console.out.print(_table(file, description))
+
+
+def _table(file: Path, description: Description) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("file", str(file))
+    table.add_row("kind", description.kind)
+    table.add_row("size", f"{description.size / 1e6:.2f} MB")
+    for label, specs in (("input", description.inputs), ("output", description.outputs)):
+        for spec in specs:
+            table.add_row(label, _spec(spec))
+    for dtype, size in sorted(description.weight_bytes.items(), key=lambda item: -item[1]):
+        table.add_row("weights", f"{dtype}  {size / 1e6:.2f} MB")
+    for label, value in description.details.items():
+        table.add_row(label, value)
+    counts = list(description.operators.items())
+    for operator, count in counts[:_OPERATORS_SHOWN]:
+        table.add_row("operator", f"{count:5d}  {operator}")
+    if len(counts) > _OPERATORS_SHOWN:
+        table.add_row("", f"and {len(counts) - _OPERATORS_SHOWN} more kinds (--json lists all)")
+    return table
+
+
+def _spec(spec: TensorSpec) -> str:
+    shape = "x".join(map(str, spec.shape)) or "scalar"
+    return f"{spec.name}  {shape}  {spec.dtype}"

@@ -1,0 +1,333 @@
+"""`manifest.json`: what was exported, from what, how well it holds. Checked when read and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from exporter.errors import UserError
+from exporter.types import (
+    Delegation,
+    Format,
+    Latency,
+    Parity,
+    Precision,
+    Scheme,
+    Signature,
+    Stage,
+    StageResult,
+    Verdict,
+)
+
+SCHEMA_VERSION: Literal[1] = 1
+FILE_NAME = "manifest.json"
+
+Fact: TypeAlias = bool | int | float | str | None
+Facts: TypeAlias = dict[str, Fact | tuple[Fact, ...]]
+"""Label -> value, for settings that another part of the program defines as a dataclass."""
+
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Size: TypeAlias = Annotated[int, Field(ge=0)]
+Seconds: TypeAlias = Annotated[float, Field(ge=0)]
+# A manifest is data from outside: a name that climbs out of its folder must not be followed.
+FileName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\\.][^/\\]*$")]
+
+
+class Evidence(StrEnum):
+    """How much a comparison proves."""
+
+    DATA = "evaluation data"
+    RANDOM = "random inputs (weak)"
+
+
+class _Record(BaseModel):
+    """Refuses unknown fields, types that would need converting, NaN and infinity, at any depth."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        # Without this an instance of a plain dataclass is taken as it is, NaN included.
+        revalidate_instances="always",
+    )
+
+
+class Source(_Record):
+    """The model as the user named it.
+
+    Attributes:
+        target: file name without its folder, or `module:factory`.
+        kind: in words, such as `TorchScript archive`.
+        reference_bytes: bytes of its parameters and buffers in float, which sizes are compared with.
+        sha256: of the file, where there is one.
+        bytes: size of the file, where there is one.
+        factory: `module:factory` that built the module, where one was given.
+        notes: what the user should know about how it was loaded.
+    """
+
+    target: Annotated[str, StringConstraints(pattern=r"^[^/\\]")]
+    kind: str
+    reference_bytes: Size
+    sha256: Sha256 | None = None
+    bytes: Size | None = None
+    factory: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Provenance(_Record):
+    """Where samples came from.
+
+    Attributes:
+        origin: what the user named, or `random`.
+        samples: how many.
+        random: True for made-up inputs, which are weak evidence.
+        labelled: whether the class of each sample is known.
+    """
+
+    origin: str
+    samples: Size
+    random: bool = False
+    labelled: bool = False
+
+
+class Capture(_Record):
+    """The steps that all artifacts share.
+
+    Attributes:
+        stages: captured program and shared passes, compared with the original model.
+        passes: names of the passes that changed the graph, in order.
+        problem: why the model could not be captured, or None.
+    """
+
+    stages: tuple[StageResult, ...] = ()
+    passes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class Golden(_Record):
+    """Inputs and the original model's outputs, for an app, or `verify`, to test with."""
+
+    file: FileName
+    sha256: Sha256
+    samples: Size
+
+
+def _without_share(value: object) -> object:
+    return {k: v for k, v in value.items() if k != "share"} if isinstance(value, dict) else value
+
+
+def _with_share(value: Delegation | None) -> dict[str, Any] | None:
+    return None if value is None else {**asdict(value), "share": round(value.share, 4)}
+
+
+class Artifact(_Record):
+    """One artifact, or the failure to make it.
+
+    Attributes:
+        format: file format.
+        precision: what was asked for.
+        scheme: how activations are treated.
+        verdict: whether it holds.
+        reason: why not; set exactly when the verdict is `fail`.
+        file: name in the output folder; None when nothing usable was written.
+        bytes: its size.
+        sha256: of its content.
+        parity: in its real runtime on all evaluation samples.
+        golden_parity: the same artifact on the golden samples, which `verify` repeats.
+        tolerance: bounds it was judged by, name -> value (None: not judged).
+        latency_ms: warm inference on this machine.
+        delegation: for runtimes with delegates; its JSON also holds the share.
+        diverged: first stage that is out of tolerance.
+        seconds: from captured program to verdict.
+        stages: each stage of its own, in order.
+        weight_bytes: element type of the stored weights -> bytes, read from the file.
+        notes: what the user should know.
+    """
+
+    format: Format
+    precision: Precision
+    scheme: Scheme
+    verdict: Verdict
+    reason: str | None = None
+    file: FileName | None = None
+    bytes: Size | None = None
+    sha256: Sha256 | None = None
+    parity: Parity | None = None
+    golden_parity: Parity | None = None
+    tolerance: Facts = Field(default_factory=dict)
+    latency_ms: Latency | None = None
+    delegation: Annotated[
+        Delegation | None, BeforeValidator(_without_share), PlainSerializer(_with_share)
+    ] = None
+    diverged: Stage | None = None
+    seconds: Seconds = 0.0
+    stages: tuple[StageResult, ...] = ()
+    weight_bytes: dict[str, Size] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _verdict_is_backed(self) -> Self:
+        """A pass needs a file and a comparison behind it; a failure needs its cause."""
+        if self.verdict is Verdict.FAIL and not self.reason:
+            raise ValueError("verdict is fail, but reason is missing")
+        if self.verdict is Verdict.PASS:
+            if self.reason:
+                raise ValueError("verdict is pass, but there is a reason")
+            facts = {
+                "file": self.file,
+                "bytes": self.bytes,
+                "sha256": self.sha256,
+                "parity": self.parity,
+            }
+            if absent := [name for name, value in facts.items() if value is None]:
+                raise ValueError(f"verdict is pass, but missing: {', '.join(absent)}")
+        return self
+
+
+class Manifest(_Record):
+    """Everything about one export.
+
+    Attributes:
+        schema_version: of this file; another version is refused.
+        name: base name of the artifacts.
+        created: when, UTC.
+        seconds: the whole job.
+        source: the model.
+        signature: its flat inputs and outputs.
+        evidence: how much the comparison proves.
+        evaluation: what outputs were compared on.
+        calibration: what set the activation ranges, where anything did.
+        preprocessing: how images become inputs, where that was given.
+        options: command line options of interest.
+        tools: name -> version of what took part.
+        reference_latency_ms: the original model in eager PyTorch on this machine.
+        capture: the steps that all artifacts share.
+        golden: the golden data beside this file.
+        artifacts: in the order asked for.
+        notes: what the user should know about the whole.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    created: AwareDatetime
+    seconds: Seconds
+    source: Source
+    signature: Signature
+    evidence: Evidence
+    evaluation: Provenance
+    calibration: Provenance | None = None
+    preprocessing: Facts | None = None
+    options: Facts = Field(default_factory=dict)
+    tools: dict[str, str]
+    reference_latency_ms: Latency | None = None
+    capture: Capture = Capture()
+    golden: Golden | None = None
+    artifacts: tuple[Artifact, ...]
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (self.evidence is Evidence.RANDOM) != self.evaluation.random:
+            raise ValueError(
+                f"evidence is {self.evidence}, but evaluation.random is {self.evaluation.random}"
+            )
+        keys = [(a.format, a.precision, a.scheme) for a in self.artifacts]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"artifacts holds {' '.join(twice)} twice")
+        return self
+
+    def ratio(self, artifact: Artifact) -> float | None:
+        """Size against float: the same format's fp32 artifact, else the model's own parameters."""
+        if artifact.bytes is None:
+            return None
+        reference = self.source.reference_bytes
+        if artifact.precision is not Precision.FP32:
+            same = (a for a in self.artifacts if a.format is artifact.format)
+            full = next((a.bytes for a in same if a.precision is Precision.FP32 and a.bytes), None)
+            reference = full or reference
+        return artifact.bytes / reference if reference else None
+
+    def to_json(self) -> str:
+        """Indented JSON in the order of the fields, each list of numbers on one line."""
+        text = json.dumps(
+            self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False
+        )
+        return _NUMBERS.sub(
+            lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text
+        )
+
+    def write(self, path: Path) -> None:
+        """Writes `path` at once: a reader sees the old file or the new one, never half of it."""
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.to_json() + "\n")
+            Path(name).chmod(0o644)  # mkstemp makes it private
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads and checks a manifest.
+
+        Raises:
+            UserError: there is none, or it is damaged or of another version; names the field.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise UserError(
+                f"Cannot read {path}: {why}.", "Name the folder that export-mobile wrote."
+            ) from error
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UserError(
+                f"{path} {_complaint(error)}.", "Export again, or restore the file."
+            ) from error
+
+
+_NUMBERS = re.compile(r"\[\n\s+-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*\n\s+\]")
+
+
+def _complaint(error: ValidationError) -> str:
+    """What is wrong with a manifest, in words that continue `manifest.json ...`."""
+    problems = error.errors()
+    version = next((p for p in problems if p["loc"] == ("schema_version",)), None)
+    if version and version["type"] == "literal_error":
+        return f"has schema version {version['input']!r}, this export-mobile reads version {SCHEMA_VERSION}"
+    first = problems[0]
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+    ).lstrip(".")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    message = {
+        "missing": "is missing",
+        "missing_argument": "is missing",
+        "extra_forbidden": "is an unknown field",
+        "unexpected_keyword_argument": "is an unknown field",
+    }.get(first["type"], message[:1].lower() + message[1:])
+    return f"is damaged: {where or 'the whole'}: {message}{more}"

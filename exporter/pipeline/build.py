@@ -1,0 +1,209 @@
+"""Builds and proves one artifact, in a worker process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter.errors import FormatError
+from exporter.parity import Tolerance
+from exporter.pipeline.stages import Evidence, StageLog
+from exporter.runtimes.api import Conversion, ConvertJob
+from exporter.runtimes import TAKES_QUANTIZED_GRAPH, load_convert, load_describe, load_runner
+from exporter.types import (
+    Delegation,
+    Format,
+    Latency,
+    Parity,
+    Precision,
+    RunFn,
+    Sample,
+    Scheme,
+    Signature,
+    Stage,
+    StageResult,
+    Tensors,
+)
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+GOLDEN_SAMPLES = 16
+"""Samples kept in golden.npz for an app, or `verify`, to test an artifact with."""
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no equality; a job is itself
+class BuildJob:
+    """One artifact to build.
+
+    Attributes:
+        program: file of the captured program (torch.export.save), after the shared passes.
+        target: the file to write.
+    """
+
+    format: Format
+    precision: Precision
+    scheme: Scheme
+    program: Path
+    signature: Signature
+    calibration: tuple[Sample, ...]
+    evidence: Evidence
+    tolerance: Tolerance
+    float_tolerance: Tolerance
+    dynamic_batch: bool
+    target: Path
+
+    @property
+    def lane(self) -> str:
+        """What the progress display and the log file call this job."""
+        return f"{self.precision} {self.format}"
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What came of a `BuildJob`.
+
+    Attributes:
+        stages: each stage of its own, in order.
+        parity: the artifact in its runtime, on all evaluation samples; None where it does not run.
+        golden_parity: the same on the samples of golden.npz.
+        delegation: for runtimes with delegates.
+        weight_bytes: element type -> bytes, read from the artifact.
+        notes: what the user should know.
+        latency: filled in when everything is built.
+        problem: why the artifact does not hold, or None.
+        diverged: the first stage that is out of tolerance.
+        seconds: what it took.
+    """
+
+    stages: tuple[StageResult, ...] = ()
+    parity: Parity | None = None
+    golden_parity: Parity | None = None
+    delegation: Delegation | None = None
+    weight_bytes: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    latency: Latency | None = None
+    problem: str | None = None
+    diverged: Stage | None = None
+    seconds: float = 0.0
+
+
+def work(connection: Connection, job: BuildJob) -> None:
+    """The worker's target: sends progress texts, then the `BuildResult`."""
+    connection.send(build(job, connection.send))
+
+
+def build(job: BuildJob, announce: Callable[[str], None]) -> BuildResult:
+    """Converts, loads back, compares and audits one artifact.
+
+    Args:
+        job: what to build.
+        announce: called with what begins, for the progress display.
+    """
+    start = time.perf_counter()
+    log = StageLog(job.evidence, job.tolerance, job.float_tolerance, announce)
+    result = BuildResult()
+    try:
+        conversion = _convert(job, log)
+        result = replace(result, delegation=conversion.delegation, notes=conversion.notes)
+        announce("loading back")
+        result = replace(result, **_prove(job, log))
+    except FormatError as error:
+        result = replace(result, problem=error.reason)
+    wrong = log.diverged
+    return replace(
+        result,
+        stages=tuple(log.results),
+        problem=result.problem or _artifact_problem(log),
+        diverged=wrong.stage if wrong else None,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def audit(precision: Precision, weight_bytes: dict[str, int]) -> str | None:
+    """Whether the stored weights are what was asked for.
+
+    Args:
+        precision: what was asked for.
+        weight_bytes: element type -> bytes, read from the artifact itself.
+
+    Returns:
+        Why the file is not what its name says, or None.
+    """
+    wanted = {Precision.INT8: {"int8", "uint8"}, Precision.FP16: {"float16"}}.get(precision)
+    if wanted is None or not weight_bytes or wanted & {t for t, size in weight_bytes.items() if size}:
+        return None
+    return f"the file is called {precision.value}, but no stored weight is {' or '.join(sorted(wanted))}"
+
+
+def _convert(job: BuildJob, log: StageLog) -> Conversion:
+    """Passes, quantization and conversion; checks each stage on the way."""
+    from torch.export import load
+
+    from exporter import passes
+    from exporter.quantize.half import to_half
+    from exporter.quantize.pt2e import quantize
+
+    log.announce("passes")
+    program, outcomes = passes.apply(load(job.program), passes.FOR_FORMAT[job.format])
+    if any(o.changed for o in outcomes):
+        log.check(Stage.PASSES, eager(program))
+    if job.format in TAKES_QUANTIZED_GRAPH and job.precision is not Precision.FP32:
+        log.announce("quantizing")
+        program = (
+            quantize(program, job.scheme, job.calibration)
+            if job.precision is Precision.INT8
+            else to_half(program)
+        )
+        log.check(Stage.QUANTIZED, eager(program))
+    log.announce("converting")
+    convert_job = ConvertJob(
+        program=program,
+        signature=job.signature,
+        precision=job.precision,
+        scheme=job.scheme,
+        calibration=job.calibration,
+        example=job.evidence.samples[0],
+        dynamic_batch=job.dynamic_batch,
+        target=job.target,
+    )
+    return load_convert(job.format)(convert_job, log.check)
+
+
+def eager(program: ExportedProgram) -> RunFn:
+    """Runs a program in eager PyTorch, on and with numpy arrays."""
+    import torch
+
+    module = program.module()
+
+    def run(sample: Sample) -> Tensors:
+        with torch.no_grad():
+            outputs = module(*(torch.from_numpy(x.copy()) for x in sample))
+        return tuple(o.numpy() for o in outputs)
+
+    return run
+
+
+def _prove(job: BuildJob, log: StageLog) -> dict[str, Any]:
+    """The facts about a written artifact: parity in its runtime, what is stored, size, hash."""
+    with load_runner(job.format)(job.target, 1) as runner:
+        measured = log.check(Stage.ARTIFACT, runner.run)
+        golden = None
+        if measured.parity:
+            golden = job.evidence.spread(GOLDEN_SAMPLES).measure(runner.run)
+    weights = load_describe(job.format)(job.target).weight_bytes
+    return {
+        "parity": measured.parity,
+        "golden_parity": golden,
+        "weight_bytes": weights,
+        "problem": audit(job.precision, weights),
+    }
+
+
+def _artifact_problem(log: StageLog) -> str | None:
+    """What is wrong with the artifact itself: an earlier stage may stray and the end still hold."""
+    return next((s.problem for s in log.results if s.stage is Stage.ARTIFACT), None)

@@ -1,0 +1,76 @@
+"""Which inputs calibrate, and which ones prove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from exporter import data
+from exporter.errors import UserError
+from exporter.types import Dataset, Sample, Scheme, TensorSpec
+
+HOLD_OUT = 4
+"""Without evaluation data every fourth calibration sample is kept from calibration to compare on."""
+RANDOM_SAMPLES = 8
+"""Made-up inputs show whether an artifact runs and is not grossly wrong; more would prove no more."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data of one export.
+
+    Attributes:
+        calibration: samples that set activation ranges; None where there are none.
+        evaluation: samples that everything is compared on.
+        notes: what the user should know about the evidence.
+    """
+
+    calibration: Dataset | None
+    evaluation: Dataset
+    notes: tuple[str, ...] = ()
+
+
+def gather(
+    specs: tuple[TensorSpec, ...],
+    calibration: str | None,
+    evaluation: str | None,
+    preprocess: data.Preprocess | None,
+    limit: int,
+) -> Inputs:
+    """Loads the data sets and keeps evaluation apart from calibration.
+
+    Raises:
+        UserError: a data set cannot be read or does not fit the model.
+    """
+    calibrating = data.load_dataset(calibration, specs, preprocess, limit) if calibration else None
+    if evaluation:
+        evaluating = data.load_dataset(evaluation, specs, preprocess, limit)
+        shared = data.overlap(evaluating, calibrating) if calibrating else 0
+        note = f"{shared} of {len(evaluating.samples)} evaluation samples are also calibration samples: not held out"
+        return Inputs(calibrating, evaluating, (note,) if shared else ())
+    if calibrating and len(calibrating.samples) >= HOLD_OUT:
+        kept, held = _hold_out(calibrating)
+        return Inputs(kept, held, (f"compared on {len(held.samples)} samples held out of the calibration data",))
+    return Inputs(calibrating, data.random_dataset(specs, RANDOM_SAMPLES, seed=0))
+
+
+def choose_scheme(asked: Scheme | None, calibration: Dataset | None) -> Scheme:
+    """The int8 scheme: what was asked, else static where there is calibration data.
+
+    Raises:
+        UserError: static was asked for without calibration data.
+    """
+    if asked is Scheme.STATIC and calibration is None:
+        raise UserError("Static int8 needs calibration data.", "Add --calibration DATA, or use --scheme dynamic.")
+    return asked or (Scheme.STATIC if calibration else Scheme.DYNAMIC)
+
+
+def _hold_out(dataset: Dataset) -> tuple[Dataset, Dataset]:
+    """(the rest, every `HOLD_OUT`-th sample)."""
+    held = {i for i in range(len(dataset.samples)) if i % HOLD_OUT == HOLD_OUT - 1}
+    return _pick(dataset, [i for i in range(len(dataset.samples)) if i not in held]), _pick(dataset, sorted(held))
+
+
+def _pick(dataset: Dataset, indices: list[int]) -> Dataset:
+    samples: tuple[Sample, ...] = tuple(dataset.samples[i] for i in indices)
+    labels = tuple(dataset.labels[i] for i in indices) if dataset.labels else None
+    return replace(dataset, samples=samples, labels=labels)

@@ -1,0 +1,108 @@
+"""The main job: one model in; artifacts, manifest, report and golden data out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from exporter import data
+from exporter.errors import FormatError, UserError
+from exporter.manifest import FILE_NAME, Manifest
+from exporter.pipeline import record
+from exporter.pipeline.build import GOLDEN_SAMPLES, BuildJob, BuildResult
+from exporter.pipeline.latency import TimeFn, side_by_side, stopwatch
+from exporter.pipeline.options import ExportOptions, Progress
+from exporter.pipeline.output import aside, move_into_place
+from exporter.pipeline.plan import Plan, capture, jobs, plan
+from exporter.pipeline.pool import build_all
+from exporter.pipeline.record import GOLDEN
+from exporter.pipeline.runner import IsolatedRunner
+from exporter.types import Latency
+
+REPORT = "report.html"
+
+
+def export(options: ExportOptions, progress: Progress) -> tuple[Manifest, Path]:
+    """Makes and proves every artifact that was asked for.
+
+    Returns:
+        The manifest, and the folder with everything in it.
+
+    Raises:
+        UserError: nothing was done, for a reason that the user can mend.
+    """
+    started = time.perf_counter()
+    what = plan(options, progress)
+    output = options.output or Path(f"{what.name}-mobile")
+    with aside(output) as scratch:
+        captured = capture(what, scratch / "program.pt2", progress)
+        todo = jobs(what, captured, scratch)
+        built = dict(zip(todo, build_all(todo, options.jobs, scratch, progress), strict=True))
+        progress.begin("model", "timing side by side")
+        original, built = _time(what, built, scratch)
+        progress.begin("model", "writing the report")
+        golden = what.evidence.spread(GOLDEN_SAMPLES)
+        data.write_golden(
+            scratch / GOLDEN, golden.samples, golden.reference, golden.labels, what.source.signature
+        )
+        manifest = record.manifest(what, captured, built, original, scratch, time.perf_counter() - started)
+        _publish(manifest, scratch, output)
+    progress.finish("model", "done")
+    return manifest, output
+
+
+def _time(
+    what: Plan, built: Mapping[BuildJob, BuildResult], scratch: Path
+) -> tuple[Latency | None, dict[BuildJob, BuildResult]]:
+    """Times the original beside every artifact that runs, each in a process of its own.
+
+    Returns:
+        The original's latency, and the results with theirs; a crash becomes the problem.
+    """
+    import torch
+
+    threads = what.options.threads
+    timers: dict[BuildJob | None, TimeFn] = {None: stopwatch(what.source.run)}
+    failed: dict[BuildJob | None, str] = {}
+    torch.set_num_threads(threads)
+    with ExitStack() as stack:
+        for job in (j for j, result in built.items() if result.parity):
+            runner = IsolatedRunner(job.format, job.target, scratch / f"{job.lane}.timing.log", threads)
+            try:
+                timers[job] = stack.enter_context(runner).time
+            except FormatError as error:
+                failed[job] = error.reason
+        latencies, crashed = side_by_side(timers, what.evidence.samples[0], what.options.runs, threads)
+    failed |= crashed
+    timed = {
+        job: replace(
+            result,
+            latency=latencies.get(job),
+            problem=f"while timing, {failed[job]}" if job in failed else result.problem,
+        )
+        for job, result in built.items()
+    }
+    return latencies.get(None), timed
+
+
+def _publish(manifest: Manifest, scratch: Path, output: Path) -> None:
+    """Moves everything into `output`, the manifest last: with it the folder is whole."""
+    from exporter.report import render_html
+
+    manifest.write(scratch / FILE_NAME)
+    (scratch / REPORT).write_text(render_html(manifest), encoding="utf-8")
+    made = [a.file for a in manifest.artifacts if a.file]
+    sidecars = [p.name for file in made for p in scratch.glob(f"{file}.*")]  # ONNX external data
+    names = [*made, *sidecars, GOLDEN, REPORT, FILE_NAME]
+    move_into_place(scratch, output, names, stale=sorted(_earlier_artifacts(output) - set(names)))
+
+
+def _earlier_artifacts(output: Path) -> set[str]:
+    """Artifacts of an earlier export into the same folder."""
+    try:
+        return {a.file for a in Manifest.read(output / FILE_NAME).artifacts if a.file}
+    except UserError:
+        return set()

@@ -1,0 +1,85 @@
+"""What the user asked for, and where the job says what it is doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from exporter import loading, parity
+from exporter.parity import Tolerance
+from exporter.types import Format, Precision, Scheme
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Tolerances that the user set; None leaves the default."""
+
+    atol: float | None = None
+    min_sqnr_db: float | None = None
+    min_agreement: float | None = None
+    max_drop: float | None = None
+
+    def tolerance(self, precision: Precision, scheme: Scheme, peak: float) -> Tolerance:
+        """The default tolerance with these in it; `peak` is the largest reference output."""
+        return parity.override(
+            parity.default_tolerance(precision, scheme, peak),
+            atol=self.atol,
+            min_sqnr_db=self.min_sqnr_db,
+            min_agreement=self.min_agreement,
+            max_drop=self.max_drop,
+        )
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the user asked for.
+
+    Attributes:
+        load: which model, and how to build and feed it.
+        calibration: reference to calibration data, see `exporter.data.load_dataset`.
+        evaluation: reference to evaluation data.
+        example: file with example inputs.
+        preprocess: how images become inputs, see `exporter.data.parse_preprocess`.
+        limit: at most so many samples of each data set.
+        precisions: what to make, in each of `formats`.
+        formats: which formats.
+        scheme: int8 activations; None chooses by whether there is calibration data.
+        dynamic_batch: whether the first dimension of every input may vary.
+        bounds: tolerances that the user set.
+        runs: timed runs of each artifact.
+        threads: threads of each runtime when timing.
+        jobs: artifacts built at once; None for one a core.
+        output: folder to write; None for `<name>-mobile`.
+        name: base name of the artifacts; None for the model's.
+    """
+
+    load: loading.LoadRequest
+    calibration: str | None = None
+    evaluation: str | None = None
+    example: Path | None = None
+    preprocess: str | None = None
+    limit: int = 512
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    formats: tuple[Format, ...] = tuple(Format)
+    scheme: Scheme | None = None
+    dynamic_batch: bool = False
+    bounds: Bounds = Bounds()
+    runs: int = 50
+    threads: int = 1
+    jobs: int | None = None
+    output: Path | None = None
+    name: str | None = None
+
+
+class Progress(Protocol):
+    """Where a job says what it is doing; a lane is the model or one artifact."""
+
+    def begin(self, lane: str, text: str) -> None:
+        """`lane` now does `text`."""
+
+    def finish(self, lane: str, text: str) -> None:
+        """`lane` is done, with `text` as its outcome."""
+
+    def bug(self, lane: str, traceback: str) -> None:
+        """`lane` met an unexpected exception; the user may want to report it."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.errors import FormatError, UserError
+from exporter.pipeline.workers import Worker, WorkerBug, ready
+from tests.pipeline import crashing
+
+Start = Callable[..., Worker[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Any:
+    started: list[Worker[str]] = []
+
+    def starter(target: Any, *args: object) -> Worker[str]:
+        worker = Worker.start("job", target, args, tmp_path / f"{len(started)}.log", threads=1)
+        started.append(worker)
+        return worker
+
+    yield starter
+    for worker in started:
+        worker.stop()
+
+
+def test_a_message_arrives(start: Start) -> None:
+    assert start(crashing.answers, 41).receive() == 42
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+def test_a_crash_names_the_signal_and_the_last_words(start: Start, number: signal.Signals) -> None:
+    with pytest.raises(FormatError) as caught:
+        start(crashing.dies, number).receive()
+    assert number.name in caught.value.reason
+    assert "llvm: cannot lower this" in caught.value.reason
+
+
+def test_an_exit_code_is_named(start: Start) -> None:
+    with pytest.raises(FormatError, match="exit code 7"):
+        start(crashing.exits).receive()
+
+
+def test_errors_keep_their_kind(start: Start) -> None:
+    with pytest.raises(UserError, match="wrong shape use another"):
+        start(crashing.raises, "user").receive()
+    with pytest.raises(FormatError, match=r"aten\.foo"):
+        start(crashing.raises, "format").receive()
+    with pytest.raises(WorkerBug, match="KeyError: 'a bug of ours'"):
+        start(crashing.raises, "bug").receive()
+
+
+def test_asking_a_dead_worker_is_a_format_error(start: Start) -> None:
+    worker = start(crashing.dies, signal.SIGABRT)
+    worker.process.join()
+    with pytest.raises(FormatError, match="SIGABRT"):
+        worker.ask("run")
+
+
+def test_stop_ends_a_worker_that_would_not(start: Start) -> None:
+    worker = start(crashing.stubborn)
+    worker.stop()
+    assert not worker.process.is_alive()
+
+
+def test_ready_returns_who_spoke_and_who_died(start: Start) -> None:
+    speaks, dead, silent = start(crashing.answers, 0), start(crashing.exits), start(crashing.stubborn)
+    speaks.process.join()
+    dead.process.join()
+    assert ready([speaks, dead, silent]) == [speaks, dead]
