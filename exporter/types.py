@@ -213,3 +213,16 @@ class Description:
     operators: dict[str, int] = field(default_factory=dict)
     weight_bytes: dict[str, int] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Example:
+    """Example inputs of one call, as the model's own `forward` takes them.
+
+    Attributes:
+        args: positional inputs: numpy arrays, torch tensors, or nested collections of them.
+        kwargs: inputs by keyword, likewise.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)

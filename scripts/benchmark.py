@@ -26,7 +26,9 @@ from exporter.types import Latency
 
 
 def main(
-    folders: Annotated[list[Path], typer.Argument(help="Output folders of export-mobile, of one model.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Output folders of export-mobile, of one model.")
+    ],
     runs: Annotated[int, typer.Option(min=5, help="Runs of each artifact.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each runtime.")] = 1,
 ) -> None:

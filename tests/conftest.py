@@ -44,7 +44,9 @@ def photo_samples() -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
             size = int(side * scale)
             left = int((image.width - size) * ((i * 37) % 100) / 100)
             top = int((image.height - size) * ((i * 61) % 100) / 100)
-            crop = image.crop((left, top, left + size, top + size)).resize((224, 224), Image.Resampling.BICUBIC)
+            crop = image.crop((left, top, left + size, top + size)).resize(
+                (224, 224), Image.Resampling.BICUBIC
+            )
             pixels = (np.asarray(crop, np.float32).transpose(2, 0, 1)[None] - 127) / 128
             found.append((np.ascontiguousarray(pixels),))
         return found

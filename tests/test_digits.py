@@ -1,4 +1,4 @@
-"""The README's main example, end to end on the real digits DeiT, and what follows from its output."""
+"""The README's main example, end to end on the real digits DeiT, and what follows from it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,11 @@ def test_int8_is_small_and_is_int8_inside(exported: tuple[Path, Manifest]) -> No
 def test_the_folder_holds_what_the_readme_says(exported: tuple[Path, Manifest]) -> None:
     folder, manifest = exported
     artifacts = {f"digits_deit_traced.int8.{suffix}" for suffix in FORMATS}
-    assert {p.name for p in folder.iterdir()} == artifacts | {"manifest.json", "report.html", "golden.npz"}
+    assert {p.name for p in folder.iterdir()} == artifacts | {
+        "manifest.json",
+        "report.html",
+        "golden.npz",
+    }
     assert [p.name for p in folder.parent.iterdir()] == ["out"], "nothing is left beside it"
     text = (folder / "manifest.json").read_text() + (folder / "report.html").read_text()
     assert str(ROOT) not in text, "no path of this machine"
@@ -86,7 +90,9 @@ def test_golden_data_is_the_original_model(exported: tuple[Path, Manifest]) -> N
     np.testing.assert_allclose(scores.reshape(expected.shape), expected, atol=1e-5)
 
 
-def test_verify_passes_and_notices_a_changed_file(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_verify_passes_and_notices_a_changed_file(
+    exported: tuple[Path, Manifest], tmp_path: Path
+) -> None:
     folder, _ = exported
     copy = shutil.copytree(folder, tmp_path / "copy")
     done = export_mobile("verify", copy)
@@ -103,7 +109,9 @@ def test_verify_passes_and_notices_a_changed_file(exported: tuple[Path, Manifest
     assert "the file is missing" in done.stdout
 
 
-def test_verify_refuses_changed_golden_data(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_verify_refuses_changed_golden_data(
+    exported: tuple[Path, Manifest], tmp_path: Path
+) -> None:
     copy = shutil.copytree(exported[0], tmp_path / "copy")
     with (copy / "golden.npz").open("ab") as file:
         file.write(b"x")

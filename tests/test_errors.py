@@ -76,7 +76,9 @@ def leftovers(folder: Path) -> set[str]:
         (["zoo:Small", "--input", "1x16", "--min-agreement", "nan"], "min-agreement"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(folder: Path, arguments: list[str], complaint: str) -> None:
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    folder: Path, arguments: list[str], complaint: str
+) -> None:
     done = export_mobile(*arguments, cwd=folder)
     assert done.returncode == 2, done.stderr
     assert complaint in done.stderr
@@ -117,7 +119,9 @@ def test_what_cannot_be_converted_names_operator_and_line(folder: Path) -> None:
 
 
 def test_padding_survives_dynamic_int8(folder: Path) -> None:
-    done = export_mobile("zoo:Padded", "--input", "1x16x12x12", "--int8", "--output", "out", cwd=folder)
+    done = export_mobile(
+        "zoo:Padded", "--input", "1x16x12x12", "--int8", "--output", "out", cwd=folder
+    )
     manifest = Manifest.read(folder / "out/manifest.json")
     assert done.returncode == 0, done.stdout
     for artifact in manifest.artifacts:
@@ -127,7 +131,17 @@ def test_padding_survives_dynamic_int8(folder: Path) -> None:
 
 def test_a_verdict_can_fail(folder: Path) -> None:
     done = export_mobile(
-        "zoo:Small", "--input", "1x16", "--int8", "--min-sqnr", "90", "--format", "onnx", "--output", "out", cwd=folder
+        "zoo:Small",
+        "--input",
+        "1x16",
+        "--int8",
+        "--min-sqnr",
+        "90",
+        "--format",
+        "onnx",
+        "--output",
+        "out",
+        cwd=folder,
     )
     assert done.returncode == 1
     artifact = Manifest.read(folder / "out/manifest.json").artifacts[0]
@@ -138,7 +152,9 @@ def test_a_verdict_can_fail(folder: Path) -> None:
 
 
 def test_random_inputs_are_called_weak(folder: Path) -> None:
-    done = export_mobile("zoo:Small", "--input", "1x16", "--format", "onnx", "--output", "out", cwd=folder)
+    done = export_mobile(
+        "zoo:Small", "--input", "1x16", "--format", "onnx", "--output", "out", cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     assert "weak" in done.stdout
 
@@ -168,7 +184,9 @@ def test_ctrl_c_stops_everything_and_leaves_nothing(folder: Path) -> None:
     assert process.wait(timeout=60) == 130
     assert leftovers(folder) == set()
     time.sleep(0.5)
-    alive = subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True, check=False)
+    alive = subprocess.run(
+        ["pgrep", "-s", str(process.pid)], capture_output=True, text=True, check=False
+    )
     assert alive.stdout == "", "worker processes are gone"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,13 +14,19 @@ from exporter.cli.inspect import inspect
 from exporter.cli.verify import verify
 from exporter.quantize.semantics import MEANING, explain
 
-COMMANDS = {"export": export, "verify": verify, "inspect": inspect, "doctor": doctor}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "export": export,
+    "verify": verify,
+    "inspect": inspect,
+    "doctor": doctor,
+}
 
 app = typer.Typer(
     name="export-mobile",
     help="Turn a PyTorch model into verified mobile artifacts: .ptl, .pte, .onnx, .tflite.\n\n"
     "`export-mobile deit.pt --int8` is short for `export-mobile export deit.pt --int8`.",
-    epilog="**What each precision means, for every format**\n\n" + "\n\n".join(explain(*p) for p in MEANING),
+    epilog="**What each precision means, for every format**\n\n"
+    + "\n\n".join(explain(*p) for p in MEANING),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -39,7 +46,10 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Turn a PyTorch model into verified mobile artifacts."""

@@ -51,7 +51,10 @@ class StageDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._live:
             self._live.__exit__(kind, error, trace)
@@ -67,7 +70,10 @@ class StageDisplay:
         if self._quiet:
             return
         elapsed = time.monotonic() - self._start
-        err.print(Text.assemble((f"{elapsed:6.1f} s  ", "dim"), (f"{lane:<12} ", "bold"), text), soft_wrap=True)
+        err.print(
+            Text.assemble((f"{elapsed:6.1f} s  ", "dim"), (f"{lane:<12} ", "bold"), text),
+            soft_wrap=True,
+        )
         self._refresh()
 
     def bug(self, lane: str, traceback: str) -> None:

@@ -24,7 +24,13 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         table = Table(box=None, show_header=False, padding=(0, 1))
         for finding in findings:
-            mark = Text("ok", "green") if finding.ok else Text("missing" if finding.needed else "absent", "red" if finding.needed else "yellow")
+            mark = (
+                Text("ok", "green")
+                if finding.ok
+                else Text(
+                    "missing" if finding.needed else "absent", "red" if finding.needed else "yellow"
+                )
+            )
             table.add_row(mark, finding.name, finding.found)
         console.out.print(table)
         for finding in findings:

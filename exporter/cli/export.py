@@ -6,7 +6,8 @@ import json
 
 import typer
 
-from exporter.cli import console, options as opt
+from exporter.cli import console
+from exporter.cli import options as opt
 from exporter.errors import UserError
 from exporter.types import Format, Precision, Scheme, Verdict
 

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from exporter.cli import console, options as opt
+from exporter.cli import console
+from exporter.cli import options as opt
 from exporter.types import Description, TensorSpec
 
 _OPERATORS_SHOWN = 20

@@ -9,7 +9,13 @@ import typer
 
 from exporter.types import Format
 
-MODEL, DATA, MAKE, PROVE, SHOW = "Model", "Inputs and data", "What to make", "How it is proven", "Output"
+MODEL, DATA, MAKE, PROVE, SHOW = (
+    "Model",
+    "Inputs and data",
+    "What to make",
+    "How it is proven",
+    "Output",
+)
 
 ModelArgument = Annotated[
     str,
@@ -21,15 +27,29 @@ ModelArgument = Annotated[
 ]
 FactoryOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="PKG.MODULE:FACTORY", help="Builds the module for a state_dict.", rich_help_panel=MODEL),
+    typer.Option(
+        "--model",
+        metavar="PKG.MODULE:FACTORY",
+        help="Builds the module for a state_dict.",
+        rich_help_panel=MODEL,
+    ),
 ]
 FactoryArgOption = Annotated[
     list[str] | None,
-    typer.Option("--arg", metavar="KEY=VALUE", help="Keyword argument of the factory; repeat.", rich_help_panel=MODEL),
+    typer.Option(
+        "--arg",
+        metavar="KEY=VALUE",
+        help="Keyword argument of the factory; repeat.",
+        rich_help_panel=MODEL,
+    ),
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="Unpickle a whole-module file: this runs code that the file names.", rich_help_panel=MODEL),
+    typer.Option(
+        "--trust",
+        help="Unpickle a whole-module file: this runs code that the file names.",
+        rich_help_panel=MODEL,
+    ),
 ]
 InputOption = Annotated[
     list[str] | None,
@@ -42,14 +62,17 @@ InputOption = Annotated[
 ]
 ExampleOption = Annotated[
     Path | None,
-    typer.Option("--example", help="Example inputs: .npy, .npz, .pt or an image.", rich_help_panel=DATA),
+    typer.Option(
+        "--example", help="Example inputs: .npy, .npz, .pt or an image.", rich_help_panel=DATA
+    ),
 ]
 CalibrationOption = Annotated[
     str | None,
     typer.Option(
         "--calibration",
         metavar="DATA",
-        help="Real inputs for static int8 ranges: a folder of images, .npz, .npy or `module:function`.",
+        help="Real inputs for static int8 ranges: a folder of images, .npz, .npy or "
+        "`module:function`.",
         rich_help_panel=DATA,
     ),
 ]
@@ -58,8 +81,8 @@ EvaluationOption = Annotated[
     typer.Option(
         "--evaluation",
         metavar="DATA",
-        help="Real inputs, best with labels, to compare on. Default: every fourth calibration sample, "
-        "held out; without any data, random inputs (weak evidence).",
+        help="Real inputs, best with labels, to compare on. Default: one in four calibration "
+        "samples, held out; without any data, random inputs (weak evidence).",
         rich_help_panel=DATA,
     ),
 ]
@@ -67,52 +90,105 @@ PreprocessOption = Annotated[
     str | None,
     typer.Option(
         "--preprocess",
-        help="`imagenet`, `127/128`, or such as `resize=256,size=224,mean=..;..;..,std=..;..;..,order=bgr`.",
+        help="`imagenet`, `127/128`, or such as "
+        "`resize=256,size=224,mean=.5;.5;.5,std=.5;.5;.5,order=bgr`.",
         rich_help_panel=DATA,
     ),
 ]
 LimitOption = Annotated[
     int,
-    typer.Option("--limit", min=1, help="At most so many samples of each data set, evenly spaced.", rich_help_panel=DATA),
+    typer.Option(
+        "--limit",
+        min=1,
+        help="At most so many samples of each data set, evenly spaced.",
+        rich_help_panel=DATA,
+    ),
 ]
-Fp32Option = Annotated[bool, typer.Option("--fp32", help="Make float32 artifacts (the default).", rich_help_panel=MAKE)]
-Fp16Option = Annotated[bool, typer.Option("--fp16", help="Make float16 artifacts.", rich_help_panel=MAKE)]
-Int8Option = Annotated[bool, typer.Option("--int8", help="Make int8 artifacts.", rich_help_panel=MAKE)]
+Fp32Option = Annotated[
+    bool, typer.Option("--fp32", help="Make float32 artifacts (the default).", rich_help_panel=MAKE)
+]
+Fp16Option = Annotated[
+    bool, typer.Option("--fp16", help="Make float16 artifacts.", rich_help_panel=MAKE)
+]
+Int8Option = Annotated[
+    bool, typer.Option("--int8", help="Make int8 artifacts.", rich_help_panel=MAKE)
+]
 FormatOption = Annotated[
     list[Format] | None,
-    typer.Option("--format", help="Only this format; repeat for several. Default: all four.", rich_help_panel=MAKE),
+    typer.Option(
+        "--format",
+        help="Only this format; repeat for several. Default: all four.",
+        rich_help_panel=MAKE,
+    ),
 ]
 SchemeOption = Annotated[
     Literal["static", "dynamic"] | None,
     typer.Option(
-        "--scheme", help="int8 activations. Default: static with calibration data, else dynamic.", rich_help_panel=MAKE
+        "--scheme",
+        help="int8 activations. Default: static with calibration data, else dynamic.",
+        rich_help_panel=MAKE,
     ),
 ]
 DynamicBatchOption = Annotated[
-    bool, typer.Option("--dynamic-batch", help="Let the first dimension of every input vary.", rich_help_panel=MAKE)
+    bool,
+    typer.Option(
+        "--dynamic-batch", help="Let the first dimension of every input vary.", rich_help_panel=MAKE
+    ),
 ]
 AtolOption = Annotated[
-    float | None, typer.Option("--atol", min=0.0, help="Largest absolute difference allowed.", rich_help_panel=PROVE)
+    float | None,
+    typer.Option(
+        "--atol", min=0.0, help="Largest absolute difference allowed.", rich_help_panel=PROVE
+    ),
 ]
 MinSqnrOption = Annotated[
-    float | None, typer.Option("--min-sqnr", help="Smallest SQNR allowed, in dB.", rich_help_panel=PROVE)
+    float | None,
+    typer.Option("--min-sqnr", help="Smallest SQNR allowed, in dB.", rich_help_panel=PROVE),
 ]
 MinAgreementOption = Annotated[
     float | None,
-    typer.Option("--min-agreement", min=0.0, max=1.0, help="Smallest top-1 agreement allowed.", rich_help_panel=PROVE),
+    typer.Option(
+        "--min-agreement",
+        min=0.0,
+        max=1.0,
+        help="Smallest top-1 agreement allowed.",
+        rich_help_panel=PROVE,
+    ),
 ]
 MaxDropOption = Annotated[
     float | None,
-    typer.Option("--max-drop", min=0.0, max=1.0, help="Largest accuracy drop allowed, 0.02 is 2 points.", rich_help_panel=PROVE),
+    typer.Option(
+        "--max-drop",
+        min=0.0,
+        max=1.0,
+        help="Largest accuracy drop allowed, 0.02 is 2 points.",
+        rich_help_panel=PROVE,
+    ),
 ]
-RunsOption = Annotated[int, typer.Option("--runs", min=5, help="Timed runs of each artifact.", rich_help_panel=PROVE)]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads when timing.", rich_help_panel=PROVE)]
+RunsOption = Annotated[
+    int, typer.Option("--runs", min=5, help="Timed runs of each artifact.", rich_help_panel=PROVE)
+]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, help="Threads when timing.", rich_help_panel=PROVE)
+]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Artifacts built at once. Default: one a core.", rich_help_panel=SHOW)
+    int | None,
+    typer.Option(
+        "--jobs", min=1, help="Artifacts built at once. Default: one a core.", rich_help_panel=SHOW
+    ),
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Folder to write. Default: `<model>-mobile`.", rich_help_panel=SHOW)
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Folder to write. Default: `<model>-mobile`.", rich_help_panel=SHOW
+    ),
 ]
-NameOption = Annotated[str | None, typer.Option("--name", help="Base name of the artifacts.", rich_help_panel=SHOW)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.", rich_help_panel=SHOW)]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=SHOW)]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Base name of the artifacts.", rich_help_panel=SHOW)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print only JSON on stdout.", rich_help_panel=SHOW)
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=SHOW)
+]

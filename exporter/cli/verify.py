@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from exporter.cli import console, options as opt
+from exporter.cli import console
+from exporter.cli import options as opt
 from exporter.types import Verdict
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An output folder of export-mobile.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="An output folder of export-mobile.")
+    ],
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:

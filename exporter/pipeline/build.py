@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from exporter.errors import FormatError
 from exporter.parity import Tolerance
 from exporter.pipeline.stages import Evidence, StageLog
-from exporter.runtimes.api import Conversion, ConvertJob
 from exporter.runtimes import TAKES_QUANTIZED_GRAPH, load_convert, load_describe, load_runner
+from exporter.runtimes.api import Conversion, ConvertJob
 from exporter.types import (
     Delegation,
     Format,
@@ -31,9 +31,6 @@ from exporter.types import (
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-GOLDEN_SAMPLES = 16
-"""Samples kept in golden.npz for an app, or `verify`, to test an artifact with."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality; a job is itself
@@ -135,9 +132,14 @@ def audit(precision: Precision, weight_bytes: dict[str, int]) -> str | None:
         Why the file is not what its name says, or None.
     """
     wanted = {Precision.INT8: {"int8", "uint8"}, Precision.FP16: {"float16"}}.get(precision)
-    if wanted is None or not weight_bytes or wanted & {t for t, size in weight_bytes.items() if size}:
+    if (
+        wanted is None
+        or not weight_bytes
+        or wanted & {t for t, size in weight_bytes.items() if size}
+    ):
         return None
-    return f"the file is called {precision.value}, but no stored weight is {' or '.join(sorted(wanted))}"
+    types = " or ".join(sorted(wanted))
+    return f"the file is called {precision}, but no stored weight is {types}"
 
 
 def _convert(job: BuildJob, log: StageLog) -> Conversion:
@@ -194,7 +196,7 @@ def _prove(job: BuildJob, log: StageLog) -> dict[str, Any]:
         measured = log.check(Stage.ARTIFACT, runner.run)
         golden = None
         if measured.parity:
-            golden = job.evidence.spread(GOLDEN_SAMPLES).measure(runner.run)
+            golden = job.evidence.golden.measure(runner.run)
     weights = load_describe(job.format)(job.target).weight_bytes
     return {
         "parity": measured.parity,

@@ -39,7 +39,11 @@ class Finding:
 def examine() -> tuple[Finding, ...]:
     """Looks at Python, every pinned package, each runtime, the int8 engines and adb."""
     return (
-        Finding("python", True, f"{platform.python_version()} on {platform.machine()} {platform.system()}"),
+        Finding(
+            "python",
+            True,
+            f"{platform.python_version()} on {platform.machine()} {platform.system()}",
+        ),
         *(_package(r) for r in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in r),
         *(_runtime(f) for f in Format),
         _guard("QNNPACK engine", _qnnpack),
@@ -92,7 +96,9 @@ def _xnnpack() -> Finding:
         "no need to act: weights of float .ptl files are then not prepacked; "
         "a torch built with USE_XNNPACK=1 (the aarch64 wheel of 2.10) does that"
     )
-    return Finding("XNNPACK in torch", has, "yes" if has else "this build has none", fix, needed=False)
+    return Finding(
+        "XNNPACK in torch", has, "yes" if has else "this build has none", fix, needed=False
+    )
 
 
 def _adb() -> Finding:
@@ -100,6 +106,8 @@ def _adb() -> Finding:
     fix = "needed only to measure on devices: apt-get install adb (or Android's platform-tools)"
     if path is None:
         return Finding("adb", False, "not on PATH", fix, needed=False)
-    told = subprocess.run([path, "version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    told = subprocess.run(
+        [path, "version"], capture_output=True, text=True, timeout=10, check=False
+    ).stdout
     version = re.search(r"version (\S+)", told)
     return Finding("adb", True, version[1] if version else path, needed=False)

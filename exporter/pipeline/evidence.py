@@ -9,9 +9,9 @@ from exporter.errors import UserError
 from exporter.types import Dataset, Sample, Scheme, TensorSpec
 
 HOLD_OUT = 4
-"""Without evaluation data every fourth calibration sample is kept from calibration to compare on."""
+"""Without evaluation data one in so many calibration samples is kept apart to compare on."""
 RANDOM_SAMPLES = 8
-"""Made-up inputs show whether an artifact runs and is not grossly wrong; more would prove no more."""
+"""Made-up inputs show whether an artifact runs and is not grossly wrong; more prove no more."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,16 @@ def gather(
     if evaluation:
         evaluating = data.load_dataset(evaluation, specs, preprocess, limit)
         shared = data.overlap(evaluating, calibrating) if calibrating else 0
-        note = f"{shared} of {len(evaluating.samples)} evaluation samples are also calibration samples: not held out"
+        total = len(evaluating.samples)
+        note = f"{shared} of {total} evaluation samples are calibration samples too: not held out"
         return Inputs(calibrating, evaluating, (note,) if shared else ())
     if calibrating and len(calibrating.samples) >= HOLD_OUT:
         kept, held = _hold_out(calibrating)
-        return Inputs(kept, held, (f"compared on {len(held.samples)} samples held out of the calibration data",))
+        return Inputs(
+            kept,
+            held,
+            (f"compared on {len(held.samples)} samples held out of the calibration data",),
+        )
     return Inputs(calibrating, data.random_dataset(specs, RANDOM_SAMPLES, seed=0))
 
 
@@ -60,14 +65,18 @@ def choose_scheme(asked: Scheme | None, calibration: Dataset | None) -> Scheme:
         UserError: static was asked for without calibration data.
     """
     if asked is Scheme.STATIC and calibration is None:
-        raise UserError("Static int8 needs calibration data.", "Add --calibration DATA, or use --scheme dynamic.")
+        raise UserError(
+            "Static int8 needs calibration data.",
+            "Add --calibration DATA, or use --scheme dynamic.",
+        )
     return asked or (Scheme.STATIC if calibration else Scheme.DYNAMIC)
 
 
 def _hold_out(dataset: Dataset) -> tuple[Dataset, Dataset]:
-    """(the rest, every `HOLD_OUT`-th sample)."""
-    held = {i for i in range(len(dataset.samples)) if i % HOLD_OUT == HOLD_OUT - 1}
-    return _pick(dataset, [i for i in range(len(dataset.samples)) if i not in held]), _pick(dataset, sorted(held))
+    """(the rest, one in `HOLD_OUT` samples)."""
+    count = len(dataset.samples)
+    held = data.spread(count, count // HOLD_OUT)
+    return _pick(dataset, sorted(set(range(count)) - set(held))), _pick(dataset, held)
 
 
 def _pick(dataset: Dataset, indices: list[int]) -> Dataset:

@@ -12,7 +12,7 @@ from exporter import data
 from exporter.errors import FormatError, UserError
 from exporter.manifest import FILE_NAME, Manifest
 from exporter.pipeline import record
-from exporter.pipeline.build import GOLDEN_SAMPLES, BuildJob, BuildResult
+from exporter.pipeline.build import BuildJob, BuildResult
 from exporter.pipeline.latency import TimeFn, side_by_side, stopwatch
 from exporter.pipeline.options import ExportOptions, Progress
 from exporter.pipeline.output import aside, move_into_place
@@ -44,11 +44,13 @@ def export(options: ExportOptions, progress: Progress) -> tuple[Manifest, Path]:
         progress.begin("model", "timing side by side")
         original, built = _time(what, built, scratch)
         progress.begin("model", "writing the report")
-        golden = what.evidence.spread(GOLDEN_SAMPLES)
+        golden = what.evidence.golden
         data.write_golden(
             scratch / GOLDEN, golden.samples, golden.reference, golden.labels, what.source.signature
         )
-        manifest = record.manifest(what, captured, built, original, scratch, time.perf_counter() - started)
+        manifest = record.manifest(
+            what, captured, built, original, scratch, time.perf_counter() - started
+        )
         _publish(manifest, scratch, output)
     progress.finish("model", "done")
     return manifest, output
@@ -70,12 +72,16 @@ def _time(
     torch.set_num_threads(threads)
     with ExitStack() as stack:
         for job in (j for j, result in built.items() if result.parity):
-            runner = IsolatedRunner(job.format, job.target, scratch / f"{job.lane}.timing.log", threads)
+            runner = IsolatedRunner(
+                job.format, job.target, scratch / f"{job.lane}.timing.log", threads
+            )
             try:
                 timers[job] = stack.enter_context(runner).time
             except FormatError as error:
                 failed[job] = error.reason
-        latencies, crashed = side_by_side(timers, what.evidence.samples[0], what.options.runs, threads)
+        latencies, crashed = side_by_side(
+            timers, what.evidence.samples[0], what.options.runs, threads
+        )
     failed |= crashed
     timed = {
         job: replace(

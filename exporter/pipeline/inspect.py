@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter import loading
-from exporter.errors import UserError
+from exporter.errors import FormatError, UserError
 from exporter.runtimes import load_describe
 from exporter.types import Description
 
@@ -16,4 +16,8 @@ def describe(path: Path) -> Description:
     Raises:
         UserError: no such file, or of no kind that is known.
     """
-    ...
+    artifact = loading.detect(path).artifact
+    try:
+        return load_describe(artifact)(path) if artifact else loading.describe(path)
+    except FormatError as error:
+        raise UserError(f"{path} cannot be read: {error.reason}.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +25,9 @@ def aside(output: Path) -> Iterator[Path]:
             raise UserError(f"{output} is a file, not a folder.", "Name another --output.")
         scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
     except OSError as error:
-        raise UserError(f"Cannot write to {output.parent}: {error.strerror}.", "Name another --output.") from error
+        raise UserError(
+            f"Cannot write to {output.parent}: {error.strerror}.", "Name another --output."
+        ) from error
     try:
         yield scratch
     except Exception as error:
@@ -61,7 +62,7 @@ def move_into_place(scratch: Path, output: Path, names: list[str], stale: list[s
     for name in stale:
         (output / name).unlink(missing_ok=True)
     for name in names:
-        os.replace(scratch / name, output / name)
+        (scratch / name).replace(output / name)
 
 
 def sha256(path: Path) -> str:

@@ -119,7 +119,9 @@ def jobs(plan: Plan, captured: Captured, folder: Path) -> list[BuildJob]:
     if captured.program is None:
         return []
     order = [f for f in _SLOWEST_FIRST if f in plan.options.formats]
-    return [_job(plan, captured.program, folder, p, f) for p in plan.options.precisions for f in order]
+    return [
+        _job(plan, captured.program, folder, p, f) for p in plan.options.precisions for f in order
+    ]
 
 
 _SLOWEST_FIRST = (Format.PTE, Format.TFLITE, Format.ONNX, Format.PTL)

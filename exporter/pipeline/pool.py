@@ -10,7 +10,7 @@ from exporter.errors import FormatError
 from exporter.pipeline.build import BuildJob, BuildResult, work
 from exporter.pipeline.options import Progress
 from exporter.pipeline.output import check_space
-from exporter.pipeline.workers import Worker, WorkerBug, ready
+from exporter.pipeline.workers import Worker, WorkerBugError, ready
 
 
 def build_all(
@@ -50,7 +50,7 @@ def build_all(
                     message = worker.receive()
                 except FormatError as error:
                     message = BuildResult(problem=f"while {doing[worker.tag]}, {error.reason}")
-                except WorkerBug as bug:
+                except WorkerBugError as bug:
                     progress.bug(job.lane, str(bug))
                     message = BuildResult(problem=f"while {doing[worker.tag]}, {_summary(bug)}")
                 if isinstance(message, str):
@@ -71,6 +71,5 @@ def build_all(
     return [results[i] for i in range(len(jobs))]
 
 
-def _summary(bug: WorkerBug) -> str:
+def _summary(bug: WorkerBugError) -> str:
     return f"export-mobile itself failed: {str(bug).strip().splitlines()[-1]}"
-

@@ -10,8 +10,17 @@ from importlib import metadata
 from pathlib import Path
 
 from exporter import __version__
-from exporter.manifest import Artifact, Capture, Evidence, Golden, Manifest, Provenance, Source
-from exporter.pipeline.build import GOLDEN_SAMPLES, BuildJob, BuildResult
+from exporter.manifest import (
+    Artifact,
+    Capture,
+    Evidence,
+    Facts,
+    Golden,
+    Manifest,
+    Provenance,
+    Source,
+)
+from exporter.pipeline.build import BuildJob, BuildResult
 from exporter.pipeline.output import sha256
 from exporter.pipeline.plan import Captured, Plan
 from exporter.types import Dataset, Latency, Precision, Verdict
@@ -69,7 +78,7 @@ def manifest(
         golden=Golden(
             file=GOLDEN,
             sha256=sha256(folder / GOLDEN),
-            samples=min(GOLDEN_SAMPLES, len(plan.evidence.samples)),
+            samples=len(plan.evidence.golden.samples),
         ),
         artifacts=_artifacts(plan, captured, built),
         notes=plan.inputs.notes,
@@ -80,7 +89,10 @@ def _artifacts(
     plan: Plan, captured: Captured, built: Mapping[BuildJob, BuildResult]
 ) -> tuple[Artifact, ...]:
     """One entry for each precision and format asked for, in that order, made or not."""
-    found = {(job.precision, job.format): _artifact(job, result, captured) for job, result in built.items()}
+    found = {
+        (job.precision, job.format): _artifact(job, result, captured)
+        for job, result in built.items()
+    }
     asked = [(p, f) for p in plan.options.precisions for f in plan.options.formats]
     return tuple(
         found.get((precision, format))
@@ -148,7 +160,7 @@ def _provenance(dataset: Dataset) -> Provenance:
     )
 
 
-def _options(plan: Plan) -> dict[str, bool | int | float | str | None]:
+def _options(plan: Plan) -> Facts:
     options = plan.options
     return {
         "dynamic_batch": options.dynamic_batch,

@@ -42,7 +42,10 @@ class IsolatedRunner:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._worker.stop()
 
@@ -67,4 +70,3 @@ def _serve(connection: Connection, format: Format, path: Path, threads: int) -> 
             else:
                 _, sample, runs = request
                 connection.send(stopwatch(runner.run)(sample, runs))
-

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from exporter.data import spread
 from exporter.errors import FormatError
 from exporter.parity import Mismatch, Tolerance, compare, judge
 from exporter.types import Dataset, Parity, RunFn, Sample, Stage, StageResult, Tensors, TensorSpec
@@ -13,6 +14,11 @@ from exporter.types import Dataset, Parity, RunFn, Sample, Stage, StageResult, T
 STAGE_SAMPLES = 64
 """Samples compared at the stages before the artifact: enough to see a stage break, and a
 quantized graph in eager mode is slow. The artifact itself is compared on all samples."""
+
+GOLDEN_SAMPLES = 16
+"""Samples kept in golden.npz for an app, or `verify`, to test an artifact with."""
+GOLDEN_BYTES = 16 << 20
+"""Fewer are kept where they would take more: the file ships inside an app's test assets."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +46,20 @@ class Evidence:
         return cls(dataset.samples, reference, dataset.labels, dataset.random, outputs)
 
     def spread(self, count: int) -> Evidence:
-        """At most `count` samples, evenly spaced: data sets are often sorted by class."""
-        total = len(self.samples)
-        if total <= count:
-            return self
-        chosen = [i * total // count for i in range(count)]
+        """At most `count` samples, evenly spread, always the same ones."""
+        chosen = spread(len(self.samples), count)
         return replace(
             self,
             samples=tuple(self.samples[i] for i in chosen),
             reference=tuple(self.reference[i] for i in chosen),
             labels=tuple(self.labels[i] for i in chosen) if self.labels else None,
         )
+
+    @property
+    def golden(self) -> Evidence:
+        """The samples that golden.npz keeps."""
+        each = sum(array.nbytes for array in (*self.samples[0], *self.reference[0]))
+        return self.spread(min(GOLDEN_SAMPLES, max(1, GOLDEN_BYTES // max(1, each))))
 
     def measure(self, run: RunFn) -> Parity:
         """Parity of `run` on these samples.
@@ -89,7 +98,9 @@ class StageLog:
         parity, problem = None, None
         try:
             parity = evidence.measure(run)
-            problem = judge(parity, self.float_tolerance if exact else self.tolerance, random=evidence.random)
+            problem = judge(
+                parity, self.float_tolerance if exact else self.tolerance, random=evidence.random
+            )
         except Mismatch as mismatch:
             problem = str(mismatch)
         except FormatError as error:

@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from exporter import data, parity
 from exporter.errors import FormatError, UserError
 from exporter.manifest import FILE_NAME, Artifact, Manifest
@@ -14,7 +16,6 @@ from exporter.pipeline.options import Progress
 from exporter.pipeline.output import sha256
 from exporter.pipeline.runner import IsolatedRunner
 from exporter.types import Parity, Verdict
-
 
 _KERNELS_DB = 3.0
 """Another CPU's kernels may round differently; half the noise power more is not a fault."""
@@ -38,7 +39,9 @@ def verify(folder: Path, progress: Progress) -> Manifest:
     path = folder / manifest.golden.file
     if not path.exists() or sha256(path) != manifest.golden.sha256:
         state = "has changed since the export" if path.exists() else "is missing"
-        raise UserError(f"{path} {state}, so there is nothing to compare with.", "Restore it, or export again.")
+        raise UserError(
+            f"{path} {state}, so there is nothing to compare with.", "Restore it, or export again."
+        )
     golden = data.read_golden(path)
     checked = []
     with tempfile.TemporaryDirectory() as logs:
@@ -51,7 +54,9 @@ def verify(folder: Path, progress: Progress) -> Manifest:
     return manifest.model_copy(update={"artifacts": tuple(checked)})
 
 
-def _check(artifact: Artifact, folder: Path, golden: data.Golden, log: Path, *, random: bool) -> Artifact:
+def _check(
+    artifact: Artifact, folder: Path, golden: data.Golden, log: Path, *, random: bool
+) -> Artifact:
     if artifact.file is None:
         return artifact
     path = folder / artifact.file
@@ -61,7 +66,9 @@ def _check(artifact: Artifact, folder: Path, golden: data.Golden, log: Path, *, 
         return _failed(artifact, "the file has changed since the export (sha256 differs)")
     try:
         with IsolatedRunner(artifact.format, path, log) as runner:
-            measured = parity.compare(golden.outputs, (runner.run(s) for s in golden.samples), golden.labels)
+            measured = parity.compare(
+                golden.outputs, (runner.run(s) for s in golden.samples), golden.labels
+            )
     except (FormatError, Mismatch) as error:
         return _failed(artifact, str(error))
     problem = parity.judge(measured, _tolerance(artifact), random=random)
@@ -73,7 +80,7 @@ def _check(artifact: Artifact, folder: Path, golden: data.Golden, log: Path, *, 
 def _tolerance(artifact: Artifact) -> Tolerance:
     """The tolerance of the export, loosened to what this artifact itself showed on the few golden
     samples then: one sample of 16 that disagrees is no news if it disagreed before."""
-    tolerance = Tolerance(**artifact.tolerance)
+    tolerance = TypeAdapter(Tolerance).validate_python(artifact.tolerance)
     before = artifact.golden_parity
     if before is None:
         return tolerance

@@ -42,10 +42,10 @@ class Raised:
             raise UserError(self.message, self.hint)
         if self.kind == "format":
             raise FormatError(self.message)
-        raise WorkerBug(self.message)
+        raise WorkerBugError(self.message)
 
 
-class WorkerBug(RuntimeError):
+class WorkerBugError(RuntimeError):
     """An unexpected exception in a worker; the text is its traceback."""
 
 
@@ -66,10 +66,14 @@ class Worker(Generic[T]):
     log: Path
 
     @classmethod
-    def start(cls, tag: T, target: Target, args: tuple[Any, ...], log: Path, threads: int) -> Worker[T]:
+    def start(
+        cls, tag: T, target: Target, args: tuple[Any, ...], log: Path, threads: int
+    ) -> Worker[T]:
         """Starts `target(connection, *args)` in a fresh interpreter with `threads` threads."""
         ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_main, args=(theirs, log, threads, target, args), daemon=True)
+        process = _CONTEXT.Process(
+            target=_main, args=(theirs, log, threads, target, args), daemon=True
+        )
         process.start()
         theirs.close()
         return cls(tag, process, ours, log)
@@ -129,7 +133,9 @@ def _last_words(log: Path) -> str:
     return " / ".join(lines[-3:])[-_LAST_WORDS:]
 
 
-def _main(connection: Connection, log: Path, threads: int, target: Target, args: tuple[Any, ...]) -> None:
+def _main(
+    connection: Connection, log: Path, threads: int, target: Target, args: tuple[Any, ...]
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it stops us
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(sink, sys.stdout.fileno())

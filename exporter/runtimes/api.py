@@ -65,7 +65,7 @@ class Conversion:
 class CheckFn(Protocol):
     """Compares an intermediate result with the original model and records it."""
 
-    def __call__(self, stage: Stage, run: RunFn) -> None: ...
+    def __call__(self, stage: Stage, run: RunFn) -> object: ...
 
 
 class ConvertFn(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import FormatError, UserError
-from exporter.pipeline.workers import Worker, WorkerBug, ready
+from exporter.pipeline.workers import Worker, WorkerBugError, ready
 from tests.pipeline import crashing
 
 Start = Callable[..., Worker[str]]
@@ -50,7 +50,7 @@ def test_errors_keep_their_kind(start: Start) -> None:
         start(crashing.raises, "user").receive()
     with pytest.raises(FormatError, match=r"aten\.foo"):
         start(crashing.raises, "format").receive()
-    with pytest.raises(WorkerBug, match="KeyError: 'a bug of ours'"):
+    with pytest.raises(WorkerBugError, match="KeyError: 'a bug of ours'"):
         start(crashing.raises, "bug").receive()
 
 
@@ -68,7 +68,11 @@ def test_stop_ends_a_worker_that_would_not(start: Start) -> None:
 
 
 def test_ready_returns_who_spoke_and_who_died(start: Start) -> None:
-    speaks, dead, silent = start(crashing.answers, 0), start(crashing.exits), start(crashing.stubborn)
+    speaks, dead, silent = (
+        start(crashing.answers, 0),
+        start(crashing.exits),
+        start(crashing.stubborn),
+    )
     speaks.process.join()
     dead.process.join()
     assert ready([speaks, dead, silent]) == [speaks, dead]
