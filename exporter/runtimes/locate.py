@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     import torch.fx
     from torch.export import ExportedProgram
 
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)\n\s*(?P<code>.*)')
+_FRAME = re.compile(
+    r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)\n\s*(?P<code>.*)'
+)
 
 _LIBRARY = re.compile(r"/torch/|/exporter/|<eval_with_key>")
-"""Frames that are not the user's: they would all read `nn/modules/conv.py: return F.conv2d(...)`."""
+"""Frames that are not the user's: all would read `nn/modules/conv.py: return F.conv2d(...)`."""
 
 
 def source_line(node: torch.fx.Node) -> str:
@@ -42,7 +44,8 @@ def blame(program: ExportedProgram, complaint: str) -> str:
             continue
         full = str(node.target)  # aten.foo.default
         short = full.removesuffix(".default")
-        found = next((n for n in (full, short, short.replace(".", "::")) if _mentions(complaint, n)), None)
+        names = (full, short, short.replace(".", "::"))
+        found = next((name for name in names if _mentions(complaint, name)), None)
         if found and len(found) > best[0]:
             where = source_line(node)
             best = (len(found), f"{full} ({where})" if where else full)
