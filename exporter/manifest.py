@@ -1,4 +1,4 @@
-"""`manifest.json`: what was exported, from what, how well it holds. Checked when read and written."""
+"""`manifest.json`: what was exported, from what, how well it holds. Checked when it is read."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Source(_Record):
     Attributes:
         target: file name without its folder, or `module:factory`.
         kind: in words, such as `TorchScript archive`.
-        reference_bytes: bytes of its parameters and buffers in float, which sizes are compared with.
+        reference_bytes: bytes of its float parameters and buffers, to compare sizes with.
         sha256: of the file, where there is one.
         bytes: size of the file, where there is one.
         factory: `module:factory` that built the module, where one was given.
@@ -271,9 +271,7 @@ class Manifest(_Record):
         text = json.dumps(
             self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False
         )
-        return _NUMBERS.sub(
-            lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text
-        )
+        return _NUMBERS.sub(lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
 
     def write(self, path: Path) -> None:
         """Writes `path` at once: a reader sees the old file or the new one, never half of it."""
@@ -302,14 +300,23 @@ class Manifest(_Record):
                 f"Cannot read {path}: {why}.", "Name the folder that export-mobile wrote."
             ) from error
         try:
-            return cls.model_validate_json(text)
+            manifest = cls.model_validate_json(text)
         except ValidationError as error:
-            raise UserError(
-                f"{path} {_complaint(error)}.", "Export again, or restore the file."
-            ) from error
+            raise UserError(f"{path} {_complaint(error)}.", _MEND) from error
+        if "schema_version" not in manifest.model_fields_set:
+            raise UserError(f"{path} is damaged: schema_version: missing.", _MEND)
+        return manifest
 
 
+_MEND = "Export again, or restore the file."
 _NUMBERS = re.compile(r"\[\n\s+-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*\n\s+\]")
+_WORDS = {
+    "missing": "missing",
+    "missing_argument": "missing",
+    "extra_forbidden": "unknown field",
+    "unexpected_keyword_argument": "unknown field",
+}
+"""pydantic's kinds of error that its own words do not say well."""
 
 
 def _complaint(error: ValidationError) -> str:
@@ -317,17 +324,11 @@ def _complaint(error: ValidationError) -> str:
     problems = error.errors()
     version = next((p for p in problems if p["loc"] == ("schema_version",)), None)
     if version and version["type"] == "literal_error":
-        return f"has schema version {version['input']!r}, this export-mobile reads version {SCHEMA_VERSION}"
+        return f"has schema version {version['input']!r}, this tool reads {SCHEMA_VERSION}"
     first = problems[0]
-    where = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
-    ).lstrip(".")
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
-    message = {
-        "missing": "is missing",
-        "missing_argument": "is missing",
-        "extra_forbidden": "is an unknown field",
-        "unexpected_keyword_argument": "is an unknown field",
-    }.get(first["type"], message[:1].lower() + message[1:])
-    return f"is damaged: {where or 'the whole'}: {message}{more}"
+    message = _WORDS.get(first["type"], message[:1].lower() + message[1:])
+    parts = ["is damaged", "".join(steps).lstrip("."), message]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return ": ".join(p for p in parts if p) + more

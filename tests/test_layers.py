@@ -71,7 +71,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         f"sys.argv = ['export-mobile', *{arguments!r}]\n"
         "from exporter.cli import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "heavy = {'torch', 'numpy', 'onnxruntime', 'executorch', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'onnxruntime', 'executorch'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

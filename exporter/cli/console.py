@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from exporter.errors import UserError
 if TYPE_CHECKING:
     from exporter.manifest import Manifest
 
-out = Console(highlight=False)
+# Rich takes 80 columns for a pipe, and the table would lose some of its own.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 err = Console(stderr=True, highlight=False)
 
 

@@ -63,7 +63,7 @@ def build_all(
                     job.target.unlink(missing_ok=True)  # a crash may leave half a file
                 results[worker.tag] = message
                 running.remove(worker)
-                worker.stop()
+                worker.finish()
                 progress.finish(job.lane, message.problem or f"ok in {message.seconds:.1f} s")
     finally:
         for worker in running:

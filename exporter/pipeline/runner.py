@@ -47,7 +47,7 @@ class IsolatedRunner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._worker.stop()
+        self._worker.finish()
 
     def run(self, sample: Sample) -> Tensors:
         """Outputs for one sample."""

@@ -6,15 +6,15 @@ file. If it dies, the others go on and its last words become the reason.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,8 +24,8 @@ T = TypeVar("T")
 Target = Callable[..., None]
 """Called in the worker as `target(connection, *args)`."""
 
-_CONTEXT = multiprocessing.get_context("spawn")  # fork would copy torch's thread pools half-alive
 _LAST_WORDS = 300
+_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Worker(Generic[T]):
     """
 
     tag: T
-    process: BaseProcess
+    process: subprocess.Popen[bytes]
     connection: Connection
     log: Path
 
@@ -70,13 +70,22 @@ class Worker(Generic[T]):
         cls, tag: T, target: Target, args: tuple[Any, ...], log: Path, threads: int
     ) -> Worker[T]:
         """Starts `target(connection, *args)` in a fresh interpreter with `threads` threads."""
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(
-            target=_main, args=(theirs, log, threads, target, args), daemon=True
-        )
-        process.start()
+        ours, theirs = Pipe()
+        with log.open("ab") as sink:
+            process = subprocess.Popen(
+                # -P: a random.py in the user's folder must not shadow the standard library's.
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+            )
         theirs.close()
-        return cls(tag, process, ours, log)
+        worker = cls(tag, process, ours, log)
+        worker._send(sys.path)  # the target may live where only this process looks
+        worker._send((target, args))
+        return worker
 
     def receive(self) -> Any:
         """The next message.
@@ -94,23 +103,35 @@ class Worker(Generic[T]):
 
     def ask(self, *question: Any) -> Any:
         """Sends a question and waits for the answer."""
-        try:
-            self.connection.send(question)
-        except (BrokenPipeError, ConnectionResetError):
-            raise FormatError(self._obituary()) from None
+        self._send(question)
         return self.receive()
 
     def stop(self) -> None:
         """Ends the process, whatever it is doing."""
         self.connection.close()
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
+        self.process.kill()
+        self.process.wait()
+
+    def finish(self) -> None:
+        """Lets a worker that has nothing left to do end by itself."""
+        self.connection.close()
+        try:
+            self.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.stop()
+
+    def _send(self, message: Any) -> None:
+        try:
+            self.connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            raise FormatError(self._obituary()) from None
 
     def _obituary(self) -> str:
-        self.process.join(timeout=10)
-        code = self.process.exitcode
-        if code is not None and code < 0:
+        try:
+            code = self.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "the worker process closed its pipe without a word"
+        if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
             if -code == signal.SIGKILL:
                 how += " (out of memory?)"
@@ -133,23 +154,24 @@ def _last_words(log: Path) -> str:
     return " / ".join(lines[-3:])[-_LAST_WORDS:]
 
 
-def _main(
-    connection: Connection, log: Path, threads: int, target: Target, args: tuple[Any, ...]
-) -> None:
+def _main(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it stops us
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(sink, sys.stdout.fileno())
-    os.dup2(sink, sys.stderr.fileno())
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
+        sys.path[:] = connection.recv()
+        target, args = connection.recv()
         target(connection, *args)
     except UserError as error:
         connection.send(Raised("user", error.message, error.hint))
     except FormatError as error:
         connection.send(Raised("format", error.reason))
     except (EOFError, BrokenPipeError):
-        pass  # the parent has gone
+        pass  # the parent has gone, or wants no more
     except Exception:
         connection.send(Raised("bug", traceback.format_exc()))
-    finally:
-        connection.close()
+
+
+if __name__ == "__main__":
+    # Pickled by its importable name: `Raised` of `__main__` would be another class over there.
+    from exporter.pipeline import workers
+
+    workers._main(Connection(int(sys.argv[1])))

@@ -1,0 +1,14 @@
+"""What a manifest says, as a table for the terminal and as a page.
+
+- `rows.py`, `text.py`: columns, rows and figures as text, shared by both.
+- `table.py`: the table for the terminal.
+- `charts.py`: where the bars of the plots go.
+- `html.py`: the page, from `report.html.j2`.
+"""
+
+from __future__ import annotations
+
+from exporter.report.html import render_html
+from exporter.report.table import render_table
+
+__all__ = ["render_html", "render_table"]
