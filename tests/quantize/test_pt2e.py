@@ -1,0 +1,210 @@
+"""PT2E quantization: what is quantized, what is left alone, and the numbers."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from exporter.errors import FormatError
+from exporter.quantize.embedding import rows_to_int8
+from exporter.quantize.pt2e import quantize
+from exporter.quantize.reexport import reexport
+from exporter.runtimes.locate import source_line
+from exporter.types import Sample, Scheme
+from tests.support import captured, eager, samples_like
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class MobileBlock(nn.Module):
+    """Convolution, ReLU6, depthwise, ReLU and a classifier, as in mobile networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.project = nn.Conv2d(8, 8, 1)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = nn.functional.relu6(self.stem(x))
+        y = torch.relu(self.project(self.depthwise(y)) + y)
+        return self.head(y.mean((2, 3)))
+
+
+class Text(nn.Module):
+    """An embedding with integer inputs, an integer `cat`, and a mask of -3.4e38 as transformers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(40, 16)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, ids: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        ids = torch.cat([ids, ids], 1)
+        scores = self.head(self.table(ids))
+        mask = (1.0 - torch.cat([keep, keep], 1)) * torch.finfo(torch.float32).min
+        return (scores + mask.unsqueeze(-1)).softmax(1), ids
+
+
+IMAGE = torch.zeros(1, 3, 8, 8)
+
+
+def operators(program: ExportedProgram) -> Counter[str]:
+    return Counter(str(n.target) for n in program.graph.nodes if n.op == "call_function")
+
+
+def sqnr(program: ExportedProgram, module: nn.Module, samples: tuple[Sample, ...]) -> float:
+    run, reference = eager(program.module()), eager(module)
+    pairs = [(reference(s)[0], run(s)[0]) for s in samples]
+    noise = sum(float(((a - b) ** 2).sum()) for a, b in pairs)
+    return 10 * float(np.log10(sum(float((a**2).sum()) for a, _ in pairs) / max(noise, 1e-20)))
+
+
+def text_samples(count: int) -> tuple[Sample, ...]:
+    rng = np.random.default_rng(0)
+    keep = np.array([[1, 1, 1, 0, 0]], np.float32)
+    return tuple((rng.integers(0, 40, (1, 5)), keep) for _ in range(count))
+
+
+@pytest.fixture(scope="module")
+def block() -> nn.Module:
+    torch.manual_seed(0)
+    return MobileBlock().eval()
+
+
+@pytest.fixture(scope="module")
+def static(block: nn.Module) -> ExportedProgram:
+    """The block with static activations; also proves that the program it is made from stays."""
+    program = captured(block, IMAGE)
+    before, weights = str(program.graph), {k: v.clone() for k, v in program.state_dict.items()}
+    result = quantize(program, Scheme.STATIC, samples_like(8, IMAGE))
+    assert str(program.graph) == before
+    assert all(torch.equal(v, weights[k]) for k, v in program.state_dict.items())
+    return result
+
+
+def test_static_quantizes_each_layer_and_fuses_its_clamp(
+    block: nn.Module, static: ExportedProgram
+) -> None:
+    found = operators(static)
+    assert found["quantized_decomposed.dequantize_per_channel.default"] == 4
+    # Input, stem with its ReLU6, depthwise, project, add with its ReLU, mean, head: one each, and
+    # none between a layer and its clamp.
+    assert found["quantized_decomposed.quantize_per_tensor.default"] == 7
+    assert sqnr(static, block, samples_like(8, IMAGE)) > 25
+
+
+def test_dynamic_quantizes_convolutions_before_relu_too() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)).eval()
+    result = quantize(captured(net, IMAGE), Scheme.DYNAMIC)
+    assert operators(result)["quantized_decomposed.choose_qparams.tensor"] == 2
+    assert sqnr(result, net, samples_like(4, IMAGE)) > 35
+
+
+def test_dynamic_leaves_depthwise_float(block: nn.Module) -> None:
+    result = quantize(captured(block, IMAGE), Scheme.DYNAMIC)
+    assert operators(result)["quantized_decomposed.choose_qparams.tensor"] == 3
+    assert sqnr(result, block, samples_like(4, IMAGE)) > 30
+
+
+def test_weights_are_symmetric_int8_per_channel(block: nn.Module) -> None:
+    result = quantize(captured(block, IMAGE), Scheme.DYNAMIC)
+    stored = [v for v in result.state_dict.values() if v.dtype == torch.int8]
+    assert sorted(tuple(w.shape) for w in stored) == [(4, 8), (8, 3, 3, 3), (8, 8, 1, 1)]
+    assert all(int(w.abs().max()) == 127 for w in stored)
+    for node in result.graph.nodes:
+        if str(node.target).startswith("quantized_decomposed.dequantize_per_channel"):
+            assert node.args[3] == 0  # one scale per output channel
+
+
+def test_no_float_copy_of_a_quantized_weight_is_kept(static: ExportedProgram) -> None:
+    left = [v for v in static.state_dict.values() if v.dtype == torch.float32 and v.dim() > 1]
+    assert left == []
+
+
+def test_every_calibration_sample_counts() -> None:
+    layer = nn.Linear(8, 4).eval()
+    x = torch.zeros(1, 8)
+    small, large = samples_like(3, x), tuple((20 * s[0],) for s in samples_like(1, x, seed=1))
+    program = captured(layer, x)
+    without = sqnr(quantize(program, Scheme.STATIC, small), layer, large)
+    assert without < 10 < sqnr(quantize(program, Scheme.STATIC, small + large), layer, large)
+
+
+def test_the_result_survives_saving_and_knows_its_source(static: ExportedProgram) -> None:
+    file = io.BytesIO()
+    torch.export.save(static, file)
+    file.seek(0)
+    loaded = torch.export.load(file)
+    sample = samples_like(1, IMAGE)[0]
+    assert np.array_equal(eager(loaded.module())(sample)[0], eager(static.module())(sample)[0])
+    lines = [source_line(n) for n in loaded.graph.nodes if str(n.target) == "aten.conv2d.default"]
+    assert len(lines) == 3
+    assert all("test_pt2e.py" in line for line in lines)
+
+
+@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+def test_masks_and_integers_stay_as_they_are(scheme: Scheme) -> None:
+    torch.manual_seed(0)
+    net = Text().eval()
+    samples = text_samples(4)
+    example = tuple(torch.from_numpy(x) for x in samples[0])
+    result = quantize(captured(net, *example), scheme, samples)
+    scores, ids = eager(result.module())(samples[1])
+    expected, expected_ids = eager(net)(samples[1])
+    assert np.abs(scores - expected).max() < 0.01
+    assert np.array_equal(ids, expected_ids)
+    assert ids.dtype == np.int64
+
+
+def test_embedding_rows_are_looked_up_as_int8() -> None:
+    net = Text().eval()
+    example = tuple(torch.from_numpy(x) for x in text_samples(1)[0])
+    result = quantize(captured(net, *example), Scheme.DYNAMIC)
+    assert operators(result)["aten.embedding.default"] == 2  # rows and scales
+    tables = [v for v in result.state_dict.values() if v.shape == (40, 16)]
+    assert [t.dtype for t in tables] == [torch.int8]
+
+
+def test_rows_of_zeros_stay_zero_and_others_use_the_whole_range() -> None:
+    rows, scales = rows_to_int8(torch.tensor([[0.0, 0.0], [0.5, -2.0]]))
+    assert rows.tolist() == [[0, 0], [32, -127]]
+    assert torch.isfinite(scales).all()
+
+
+@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+def test_a_varying_batch_still_varies(block: nn.Module, scheme: Scheme) -> None:
+    x = torch.zeros(2, 3, 8, 8)
+    program = torch.export.export(block, (x,), dynamic_shapes=({0: Dim("batch")},), strict=False)
+    result = quantize(program, scheme, samples_like(2, x))
+    assert result.module()(torch.randn(5, 3, 8, 8)).shape == (5, 4)
+
+
+def test_a_batch_that_became_fixed_is_noticed(block: nn.Module) -> None:
+    x = torch.zeros(2, 3, 8, 8)
+    program = torch.export.export(block, (x,), dynamic_shapes=({0: Dim("batch")},), strict=False)
+
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.zeros(2, 1, 1, 1)
+
+    with pytest.raises(RuntimeError, match="became fixed"):
+        reexport(Fixed(), program)
+
+
+def test_a_model_with_nothing_to_quantize_is_refused() -> None:
+    with pytest.raises(FormatError, match="no operator that can be quantized"):
+        quantize(captured(nn.Softmax(-1), torch.zeros(1, 4)), Scheme.DYNAMIC)
+
+
+@pytest.mark.parametrize("scheme", [Scheme.FLOAT, Scheme.STATIC])
+def test_a_call_that_makes_no_sense_is_a_bug(block: nn.Module, scheme: Scheme) -> None:
+    with pytest.raises(ValueError, match="0 calibration samples"):
+        quantize(captured(block, IMAGE), scheme, ())
