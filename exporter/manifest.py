@@ -149,8 +149,9 @@ class Artifact(_Record):
         verdict: whether it holds.
         reason: why not; set exactly when the verdict is `fail`.
         file: name in the output folder; None when nothing usable was written.
-        bytes: its size.
+        bytes: its size, sidecars included.
         sha256: of its content.
+        sidecars: further files that belong to it (ONNX external data) -> sha256.
         parity: in its real runtime on all evaluation samples.
         golden_parity: the same artifact on the golden samples, which `verify` repeats.
         tolerance: bounds it was judged by, name -> value (None: not judged).
@@ -171,6 +172,7 @@ class Artifact(_Record):
     file: FileName | None = None
     bytes: Size | None = None
     sha256: Sha256 | None = None
+    sidecars: dict[FileName, Sha256] = Field(default_factory=dict)
     parity: Parity | None = None
     golden_parity: Parity | None = None
     tolerance: Facts = Field(default_factory=dict)

@@ -106,7 +106,7 @@ def test_verify_passes_and_notices_a_changed_file(
     done = export_mobile("verify", copy)
     assert done.returncode == 1
     assert "has changed since the export" in done.stdout
-    assert "the file is missing" in done.stdout
+    assert "tflite is missing" in done.stdout
 
 
 def test_verify_refuses_changed_golden_data(

@@ -100,15 +100,15 @@ def _publish(manifest: Manifest, scratch: Path, output: Path) -> None:
 
     manifest.write(scratch / FILE_NAME)
     (scratch / REPORT).write_text(render_html(manifest), encoding="utf-8")
-    made = [a.file for a in manifest.artifacts if a.file]
-    sidecars = [p.name for file in made for p in scratch.glob(f"{file}.*")]  # ONNX external data
-    names = [*made, *sidecars, GOLDEN, REPORT, FILE_NAME]
-    move_into_place(scratch, output, names, stale=sorted(_earlier_artifacts(output) - set(names)))
-
-
-def _earlier_artifacts(output: Path) -> set[str]:
-    """Artifacts of an earlier export into the same folder."""
+    names = [*_files(manifest), GOLDEN, REPORT, FILE_NAME]
     try:
-        return {a.file for a in Manifest.read(output / FILE_NAME).artifacts if a.file}
+        stale = _files(Manifest.read(output / FILE_NAME)) - set(names)
     except UserError:
-        return set()
+        stale = set()  # no earlier export in this folder
+    move_into_place(scratch, output, names, sorted(stale))
+
+
+def _files(manifest: Manifest) -> set[str]:
+    """Every file of every artifact."""
+    made = {a.file for a in manifest.artifacts if a.file}
+    return made.union(*(a.sidecars for a in manifest.artifacts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import shutil
 import tempfile
@@ -63,6 +64,11 @@ def move_into_place(scratch: Path, output: Path, names: list[str], stale: list[s
         (output / name).unlink(missing_ok=True)
     for name in names:
         (scratch / name).replace(output / name)
+
+
+def sidecars(path: Path) -> list[Path]:
+    """Files that belong to an artifact: ONNX puts weights beyond 2 GB into `<name>.onnx.data`."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.data*"))
 
 
 def sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ from exporter.manifest import (
     Source,
 )
 from exporter.pipeline.build import BuildJob, BuildResult
-from exporter.pipeline.output import sha256
+from exporter.pipeline.output import sha256, sidecars
 from exporter.pipeline.plan import Captured, Plan
 from exporter.types import Dataset, Latency, Precision, Verdict
 
@@ -119,6 +119,7 @@ def _artifact(job: BuildJob, result: BuildResult, captured: Captured) -> Artifac
         file=kept.name if kept else None,
         bytes=_size(kept) if kept else None,
         sha256=sha256(kept) if kept else None,
+        sidecars={p.name: sha256(p) for p in sidecars(kept)} if kept else {},
         parity=result.parity,
         golden_parity=result.golden_parity,
         tolerance=asdict(job.tolerance),
@@ -133,8 +134,8 @@ def _artifact(job: BuildJob, result: BuildResult, captured: Captured) -> Artifac
 
 
 def _size(path: Path) -> int:
-    """Bytes of an artifact with its sidecars (ONNX external data)."""
-    return path.stat().st_size + sum(p.stat().st_size for p in path.parent.glob(f"{path.name}.*"))
+    """Bytes of an artifact with its sidecars."""
+    return sum(p.stat().st_size for p in (path, *sidecars(path)))
 
 
 def _source(plan: Plan) -> Source:

@@ -59,13 +59,13 @@ def _check(
 ) -> Artifact:
     if artifact.file is None:
         return artifact
-    path = folder / artifact.file
-    if not path.exists():
-        return _failed(artifact, "the file is missing")
-    if sha256(path) != artifact.sha256:
-        return _failed(artifact, "the file has changed since the export (sha256 differs)")
+    for name, digest in {artifact.file: artifact.sha256, **artifact.sidecars}.items():
+        if not (folder / name).exists():
+            return _failed(artifact, f"{name} is missing")
+        if sha256(folder / name) != digest:
+            return _failed(artifact, f"{name} has changed since the export (sha256 differs)")
     try:
-        with IsolatedRunner(artifact.format, path, log) as runner:
+        with IsolatedRunner(artifact.format, folder / artifact.file, log) as runner:
             measured = parity.compare(
                 golden.outputs, (runner.run(s) for s in golden.samples), golden.labels
             )

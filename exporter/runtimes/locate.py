@@ -34,10 +34,16 @@ def blame(program: ExportedProgram, complaint: str) -> str:
     Args:
         program: the program whose conversion failed.
         complaint: the toolchain's message; the longest operator name found in it wins.
+            Toolchains decompose operators first, so names of those are looked for as well.
 
     Returns:
         `aten.foo.default (model.py:12, in forward: y = foo(x))`, or "" if none is mentioned.
     """
+    complaint = complaint.replace("torch.ops.", "")
+    return _named(program, complaint) or _named(program.run_decompositions(), complaint)
+
+
+def _named(program: ExportedProgram, complaint: str) -> str:
     best: tuple[int, str] = (0, "")
     for node in program.graph.nodes:
         if node.op != "call_function":

@@ -56,11 +56,8 @@ def to_onnx(program: ExportedProgram, signature: Signature) -> onnx.ModelProto:
 
 def _reason(program: ExportedProgram, complaint: str) -> str:
     """One sentence that names the operator and its line in the user's source."""
-    complaint = complaint.replace("torch.ops.", "")
-    culprit = blame(program, complaint)
-    if not culprit:  # the exporter first decomposes operators, and may fail on what came of one
-        with quiet():
-            culprit = blame(program.run_decompositions(), complaint)
+    with quiet():
+        culprit = blame(program, complaint)
     if culprit:
         return f"{culprit} cannot be expressed in ONNX (opset {OPSET})"
     cause = re.search(r"<class '[^']*'>: (.+)", complaint)
