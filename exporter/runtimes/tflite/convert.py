@@ -1,0 +1,102 @@
+"""Converts a captured program to a .tflite file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+
+import litert_torch
+import numpy as np
+import torch
+
+from exporter.errors import FormatError
+from exporter.runtimes.api import CheckFn, Conversion, ConvertJob
+from exporter.runtimes.tflite.complaint import missing_kernel, refusal
+from exporter.runtimes.tflite.describe import computing, int8_operators
+from exporter.runtimes.tflite.flatbuffer import graphs, parse
+from exporter.runtimes.tflite.plan import FLOAT_COMPUTE
+from exporter.runtimes.tflite.quantize import quantize
+from exporter.runtimes.tflite.rewrite import Rewritten
+from exporter.runtimes.tflite.run import Kernels, Runner, load
+from exporter.runtimes.tflite.signature import sign
+from exporter.types import Precision, Sample, Scheme, Stage
+
+_NARROW = {np.dtype("int64"): np.int32, np.dtype("float64"): np.float32}
+"""The converter's own choice: few mobile kernels take 64-bit tensors."""
+
+
+def convert(job: ConvertJob, check: CheckFn) -> Conversion:
+    """Writes `job.target`; see `exporter.runtimes.api.ConvertFn`.
+
+    The file keeps the model's own layout (NCHW) at its inputs and outputs, with the transposes to
+    LiteRT's NHWC inside, and float inputs and outputs.
+
+    Raises:
+        FormatError: dynamic batch, or the toolchain refuses; names operator and source line.
+    """
+    if job.dynamic_batch:
+        raise FormatError(
+            "LiteRT's converter fixes the batch size; leave the dynamic batch out, or this format"
+        )
+    content = float_file(job)
+    if job.precision is not Precision.FP32:
+        samples = tuple(_narrowed(s) for s in job.calibration)
+        content = quantize(content, job.precision, job.scheme, samples)
+    job.target.write_bytes(sign(content, job.signature))
+    if job.precision is not Precision.FP32:
+        check(Stage.QUANTIZED, Runner(job.target, kernels=Kernels.PLAIN).run)
+    return Conversion(notes=_notes(job, content))
+
+
+def float_file(job: ConvertJob) -> bytes:
+    """The program as a float .tflite that LiteRT loads, with the converter's own signature names.
+
+    Raises:
+        FormatError: the converter refuses, or LiteRT has no kernel for what it made.
+    """
+    example = tuple(torch.from_numpy(x.copy()) for x in job.example)
+    try:
+        # What the toolchain reports as progress belongs with its other chatter, not on stdout.
+        with contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+            converted = litert_torch.convert(Rewritten(job.program), example)
+            content = bytes(converted.model_content())
+    except Exception as error:  # it raises whatever torch, jax and MLIR raise underneath
+        raise refusal(job.program, error) from error
+    try:
+        load(content, 1, Kernels.PLAIN, job.target.name)
+    except FormatError as error:
+        raise missing_kernel(job.program, error) from error
+    return content
+
+
+def _narrowed(sample: Sample) -> Sample:
+    return tuple(x.astype(_NARROW.get(x.dtype, x.dtype)) for x in sample)
+
+
+def _notes(job: ConvertJob, content: bytes) -> tuple[str, ...]:
+    notes = []
+    if any(len(s.shape) == 4 for s in job.signature.inputs):
+        notes.append("inputs and outputs keep the model's own layout (NCHW)")
+    wide = {s.dtype for s in (*job.signature.inputs, *job.signature.outputs)} & {"int64", "float64"}
+    if wide:
+        notes.append(f"{' and '.join(sorted(wide))} inputs and outputs are 32-bit in the file")
+    if job.precision is Precision.INT8:
+        notes += _int8_notes(content, job.scheme)
+    return tuple(notes)
+
+
+def _int8_notes(content: bytes, scheme: Scheme) -> list[str]:
+    graph = graphs(parse(content))[0]
+    names = computing(graph)
+    quantized = int8_operators(graph)
+    notes = [f"{quantized.total()} of {names.total()} operators are int8 ({_counted(quantized)})"]
+    if as_float := names - quantized:
+        notes.append(f"stayed float: {_counted(as_float)}")
+    if scheme is Scheme.DYNAMIC and FLOAT_COMPUTE & as_float.keys():
+        notes.append("depthwise convolutions have int8 weights and compute in float")
+    return notes
+
+
+def _counted(names: Counter[str]) -> str:
+    return ", ".join(f"{name} x{count}" for name, count in names.most_common())

@@ -1,0 +1,33 @@
+"""What `inspect` is told about a .tflite file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import UserError
+from exporter.runtimes.tflite.describe import describe
+from tests.tflite import models
+
+
+def test_a_file_is_described(tmp_path: Path) -> None:
+    models.export(models.text, path := tmp_path / "m.tflite")
+    found = describe(path)
+    assert found.kind == "LiteRT model, schema version 3"
+    assert found.size == path.stat().st_size
+    assert [(s.name, s.shape, s.dtype) for s in found.inputs] == [("input_0", (1, 8), "int32")]
+    assert [(s.name, s.dtype) for s in found.outputs] == [
+        ("output_0", "float32"),
+        ("output_1", "int32"),
+    ]
+    assert found.weight_bytes["float32"] == 64 * 16 * 4  # the table, used twice, once
+    assert found.details["signature"] == "serving_default"
+    assert "minimum runtime version" in found.details
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4junk", b"\x1c\0\0\0TFL3" + b"\xff" * 40])
+def test_what_is_no_tflite_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(content)
+    with pytest.raises(UserError, match=r"m\.tflite is"):
+        describe(tmp_path / "m.tflite")
