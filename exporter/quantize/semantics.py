@@ -16,17 +16,18 @@ DYNAMIC_ACTIVATIONS = (
 """No calibration: the range is measured anew in each inference, and results come out as float."""
 
 STAYS_FLOAT = (
-    "layer and group norm, softmax, GELU and other curved activations, the two products inside "
-    "attention, recurrent layers, anything whose values no int8 range can hold (attention masks) "
-    "and anything a runtime has no int8 kernel for stay float32: their error would not be repaid "
-    "by size, because they hold next to no weights"
+    "layer and group norm, softmax, GELU and most curved activations, the two products inside "
+    "attention, anything whose values no int8 range can hold (attention masks) and anything a "
+    "runtime has no int8 kernel for compute in float32: their error would not be repaid by size, "
+    "because they hold next to no weights. Recurrent layers compute in float32, too, and keep "
+    "float32 weights in .pte"
 )
 """Why a file called int8 still holds float operators."""
 
 DYNAMIC_STAYS_FLOAT = (
-    "with dynamic activations so do depthwise and one-dimensional convolutions, for which the "
-    "runtimes have no such kernel; in .ptl every convolution then computes in float from int8 "
-    "weights, because QNNPACK's own dynamic convolution gives wrong results"
+    "with dynamic activations a convolution computes in float32, from int8 weights, wherever the "
+    "runtime's own dynamic kernel is missing, slower or wrong: depthwise ones everywhere, all of "
+    "them in .onnx and .ptl"
 )
 """What dynamic adds to `STAYS_FLOAT`."""
 
