@@ -21,14 +21,9 @@ FORMATS = [f.value for f in Format]
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     """What `scripts/quickstart.sh` makes, and the JSON it prints."""
     folder = tmp_path_factory.mktemp("digits") / "out"
-    done = export_mobile(
-        "models/digits_deit_traced.pt",
-        "--int8",
-        *("--calibration", "models/digits_calibration.npz"),
-        *("--evaluation", "models/digits_evaluation.npz"),
-        *("--output", folder),
-        "--json",
-    )
+    script = (ROOT / "scripts/quickstart.sh").read_text().replace("\\\n", " ")
+    (command,) = re.findall(r"export-mobile (.*--int8.*) --output \S+", script)
+    done = export_mobile(*command.split(), "--output", folder, "--json")
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)  # the manifest alone is on stdout
     manifest = Manifest.read(folder / "manifest.json")
