@@ -157,7 +157,7 @@ def _convert(job: BuildJob, log: StageLog) -> Conversion:
     if job.format in TAKES_QUANTIZED_GRAPH and job.precision is not Precision.FP32:
         log.announce("quantizing")
         program = (
-            quantize(program, job.scheme, job.calibration)
+            quantize(program, job.scheme, job.calibration or job.evidence.samples[:1])
             if job.precision is Precision.INT8
             else to_half(program)
         )

@@ -24,8 +24,8 @@ def quantize(
     Args:
         program: float32 program; it is not modified.
         scheme: static or dynamic.
-        calibration: samples that give the ranges of activations; all are run. Static needs them,
-            dynamic ignores them.
+        calibration: samples that give the ranges of activations; all are run. Dynamic runs the
+            first one, or zeros where there is none: the observers of the weights need one run.
 
     Returns:
         A program with the same inputs and outputs, whose quantized values appear as
@@ -37,8 +37,8 @@ def quantize(
     if scheme is Scheme.FLOAT or (scheme is Scheme.STATIC and not calibration):
         raise ValueError(f"cannot quantize {scheme} with {len(calibration)} calibration samples")
     static = scheme is Scheme.STATIC
-    # Dynamic runs once too, with zeros: the observers of the weights need to see them.
-    samples = tuple(_tensors(s) for s in calibration) if static else (stand_ins(program),)
+    used = calibration if static else calibration[:1]
+    samples = tuple(_tensors(s) for s in used) or (stand_ins(program),)
     module = program.module(check_guards=False)
     assert isinstance(module, torch.fx.GraphModule)
     quantizer = MobileQuantizer(scheme, samples[0] if static else ())

@@ -199,6 +199,24 @@ def test_a_batch_that_became_fixed_is_noticed(block: nn.Module) -> None:
         reexport(Fixed(), program)
 
 
+def test_dynamic_runs_a_real_sample_where_zeros_would_not_do() -> None:
+    class Inverts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.linalg.inv(x))
+
+    x = torch.eye(4)[None] * 2
+    net = Inverts().eval()
+    result = quantize(captured(net, x), Scheme.DYNAMIC, ((x.numpy(),),))
+    with torch.no_grad():
+        assert torch.allclose(result.module()(x)[0], net(x), atol=0.02)
+    with pytest.raises(torch.linalg.LinAlgError):
+        quantize(captured(net, x), Scheme.DYNAMIC)
+
+
 def test_a_model_with_nothing_to_quantize_is_refused() -> None:
     with pytest.raises(FormatError, match="no operator that can be quantized"):
         quantize(captured(nn.Softmax(-1), torch.zeros(1, 4)), Scheme.DYNAMIC)
