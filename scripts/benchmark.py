@@ -41,7 +41,9 @@ def main(
                 if artifact.file:
                     log = Path(logs) / f"{len(timers)}.log"
                     runner = IsolatedRunner(artifact.format, folder / artifact.file, log, threads)
-                    timers[f"{folder.name}/{artifact.file}"] = stack.enter_context(runner).time
+                    timers[f"{folder.name}: {artifact.precision} {artifact.format}"] = (
+                        stack.enter_context(runner).time
+                    )
         if manifest.golden is None:
             raise typer.BadParameter(f"{folders[-1]} has no golden data")
         sample = data.read_golden(folders[-1] / manifest.golden.file).samples[0]

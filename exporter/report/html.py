@@ -39,6 +39,7 @@ def render_html(manifest: Manifest) -> str:
             compared_on=rows.compared_on(manifest),
             measured_at=rows.measured_at(manifest),
             weak=rows.weak_evidence(manifest),
+            slower=rows.slower_than_float(manifest),
         )
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from exporter.manifest import Artifact, Evidence, Manifest
 from exporter.report import text
-from exporter.types import Parity, Verdict
+from exporter.types import Latency, Parity, Precision, Verdict
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,38 @@ def measured_at(manifest: Manifest) -> str:
     """Such as `host, 1 thread`; "" where nothing was timed."""
     timed = [manifest.reference_latency_ms, *(a.latency_ms for a in manifest.artifacts)]
     return " and ".join(sorted({text.where(t) for t in timed if t}))
+
+
+def slower_than_float(manifest: Manifest) -> str:
+    """Names the reduced artifacts that are slower than float here, or "".
+
+    Float is the same format's fp32 artifact where one was timed, else the original model.
+    """
+    slow = [
+        f"{text.label(artifact)} ({ratio:.1f}x {against})"
+        for artifact in manifest.artifacts
+        if artifact.precision is not Precision.FP32 and artifact.latency_ms
+        for float_ms, against in [_float_latency(manifest, artifact)]
+        if float_ms and (ratio := artifact.latency_ms.p50 / float_ms.p50) > _CLEARLY_SLOWER
+    ]
+    if not slow:
+        return ""
+    return f"Slower than float on {measured_at(manifest)}: {', '.join(slow)}."
+
+
+_CLEARLY_SLOWER = 1.1
+"""Ratio of medians; less is within what a shared machine does by itself."""
+
+
+def _float_latency(manifest: Manifest, artifact: Artifact) -> tuple[Latency | None, str]:
+    for other in manifest.artifacts:
+        if (
+            other.format is artifact.format
+            and other.precision is Precision.FP32
+            and other.latency_ms
+        ):
+            return other.latency_ms, f"its {text.label(other)}"
+    return manifest.reference_latency_ms, "the original model"
 
 
 def weak_evidence(manifest: Manifest) -> str:

@@ -50,6 +50,8 @@ class _Result:
             yield Text.assemble(mark, f": {failure.reason}{diverged}")
         if warning := rows.weak_evidence(manifest):
             yield Text(warning, "yellow")
+        if slower := rows.slower_than_float(manifest):
+            yield Text(slower, "yellow")
         for note in manifest.notes:
             yield Text(f"note: {note}", "dim")
         yield Text(f"original model: {rows.original(manifest)}")

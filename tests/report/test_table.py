@@ -97,6 +97,17 @@ def test_random_inputs_are_called_weak() -> None:
     assert "Weak evidence" in shown(sample.manifest(random=True))
 
 
+def test_int8_that_is_slower_than_float_is_named() -> None:
+    slow = sample.passed(Format.PTL).model_copy(update={"latency_ms": sample.latency(36.9)})
+    assert "ptl int8 static (1.5x the original model)" in shown(sample.manifest(slow))
+    float_ptl = sample.passed(Format.PTL, Precision.FP32, Scheme.FLOAT).model_copy(
+        update={"latency_ms": sample.latency(18.45)}
+    )
+    assert "ptl int8 static (2.0x its ptl fp32)" in shown(sample.manifest(slow, float_ptl))
+    fast = sample.passed(Format.PTL).model_copy(update={"latency_ms": sample.latency(10.0)})
+    assert "Slower" not in shown(sample.manifest(fast, float_ptl))
+
+
 def test_without_labels_agreement_is_shown() -> None:
     unlabelled = sample.passed(Format.ONNX).model_copy(
         update={"parity": sample.parity(accuracy=None, reference_accuracy=None)}
