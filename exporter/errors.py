@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class UserError(Exception):
     """Something the user can mend: a missing file, a wrong shape, an option that does not fit.
@@ -21,6 +23,25 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+_ENVIRONMENT = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EIO),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EAGAIN),
+        *(errno.EMFILE, errno.ENFILE),
+    }
+)
+
+
+def refusal(error: OSError | MemoryError) -> UserError | None:
+    """What the system refused through no fault of this program, for the user; None for a bug."""
+    if isinstance(error, MemoryError):
+        return UserError("There is not enough memory.", "Try --jobs 1, or a machine with more.")
+    if error.errno not in _ENVIRONMENT:
+        return None
+    what = f": {error.filename}" if error.filename else ""
+    return UserError(f"The system refused, {error.strerror}{what}.")
 
 
 class FormatError(Exception):

@@ -84,7 +84,7 @@ class Source(_Record):
         notes: what the user should know about how it was loaded.
     """
 
-    target: Annotated[str, StringConstraints(pattern=r"^[^/\\]")]
+    target: Annotated[str, StringConstraints(pattern=r"^[^/]")]
     kind: str
     reference_bytes: Size
     sha256: Sha256 | None = None
@@ -294,6 +294,8 @@ class Manifest(_Record):
         Raises:
             UserError: there is none, or it is damaged or of another version; names the field.
         """
+        if path.exists() and not path.is_file():  # to read a pipe would never end
+            raise UserError(f"{path} is no file.", "Name the folder that export-mobile wrote.")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -109,12 +109,14 @@ class Dataset:
         labels: class index of each sample, where known.
         origin: what the user named, or `random`.
         random: True for made-up inputs, which are weak evidence.
+        left_out: how many more samples the origin holds.
     """
 
     samples: tuple[Sample, ...]
     labels: tuple[int, ...] | None = None
     origin: str = "random"
     random: bool = False
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Parity:
         top1_agreement: share of samples with the same arg-max, where the output is class scores.
         accuracy: share of samples whose arg-max is the label, where there are labels.
         reference_accuracy: the same for the original model.
+        worst_output: name of the output with the lowest SQNR, where there are several.
     """
 
     samples: int
@@ -138,6 +141,7 @@ class Parity:
     top1_agreement: float | None = None
     accuracy: float | None = None
     reference_accuracy: float | None = None
+    worst_output: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from exporter.manifest import Manifest
+from exporter.pipeline.output import sha256
 from exporter.types import Format, Stage, Verdict, Where
 from tests.command import ROOT, export_mobile
 
@@ -113,6 +115,38 @@ def test_verify_refuses_changed_golden_data(
     done = export_mobile("verify", copy)
     assert done.returncode == 2
     assert "golden.npz has changed" in done.stderr
+
+
+def test_verify_runs_the_files_and_not_only_their_hashes(
+    exported: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported[0], tmp_path / "copy")
+    changed = copy / "digits_deit_traced.int8.onnx"
+    model = onnx.load(changed)
+    weight = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+    negated = -onnx.numpy_helper.to_array(weight)
+    weight.CopyFrom(onnx.numpy_helper.from_array(negated, weight.name))
+    onnx.save(model, changed)
+    document = json.loads((copy / "manifest.json").read_text())
+    (entry,) = (a for a in document["artifacts"] if a["format"] == "onnx")
+    entry["sha256"] = sha256(changed)
+    (copy / "manifest.json").write_text(json.dumps(document))
+    done = export_mobile("verify", copy)
+    assert done.returncode == 1, done.stdout
+    assert "onnx int8 static: on the golden samples" in done.stdout
+
+
+def test_verify_refuses_to_judge_by_nothing(
+    exported: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported[0], tmp_path / "copy")
+    document = json.loads((copy / "manifest.json").read_text())
+    document["artifacts"] = document["artifacts"][:1]
+    document["artifacts"][0]["tolerance"] = {"reason": "none"}
+    (copy / "manifest.json").write_text(json.dumps(document))
+    done = export_mobile("verify", copy)
+    assert done.returncode == 2
+    assert "no tolerance" in done.stderr
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -182,6 +182,7 @@ def test_ctrl_c_stops_everything_and_leaves_nothing(folder: Path) -> None:
             break
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
+    assert "Stopped; nothing was written." in process.stderr.read()
     assert leftovers(folder) == set()
     time.sleep(0.5)
     alive = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,9 +22,30 @@ from exporter.errors import UserError
 if TYPE_CHECKING:
     from exporter.manifest import Manifest
 
+EXIT_BROKEN_PIPE = 141
+"""128 + SIGPIPE, as shells report a program whose reader has gone; 1 would read as a verdict."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Ends quietly: `export-mobile ... | head` is no error."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # else Python complains when it flushes at exit
+            os.dup2(nowhere, stream.fileno())
+        raise SystemExit(EXIT_BROKEN_PIPE)
+
+
 # Rich takes 80 columns for a pipe, and the table would lose some of its own.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-err = Console(stderr=True, highlight=False)
+out = _Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 100)
+err = _Console(stderr=True, highlight=False)
+
+
+def print_json(text: str) -> None:
+    """JSON alone on stdout, byte for byte: nothing is wrapped or coloured."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        out.on_broken_pipe()
 
 
 def report_error(error: UserError) -> None:
@@ -60,6 +82,8 @@ class StageDisplay:
     ) -> None:
         if self._live:
             self._live.__exit__(kind, error, trace)
+        if kind is KeyboardInterrupt:  # Typer ends the command with exit code 130
+            err.print("Stopped; nothing was written.")
 
     def begin(self, lane: str, text: str) -> None:
         """Lane `lane` now does `text`."""
@@ -108,7 +132,7 @@ def stage_display(quiet: bool) -> Iterator[StageDisplay]:
 def show_manifest(manifest: Manifest, folder: Path | None, as_json: bool) -> None:
     """The manifest as JSON alone, or as the table."""
     if as_json:
-        print(manifest.to_json())
+        print_json(manifest.to_json())
         return
     from exporter.report import render_table
 

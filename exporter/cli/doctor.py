@@ -20,7 +20,7 @@ def doctor(as_json: JsonOption = False) -> None:
     with console.err.status("Importing the runtimes ..."):
         findings = examine()
     if as_json:
-        print(json.dumps([asdict(f) for f in findings], indent=2))
+        console.print_json(json.dumps([asdict(f) for f in findings], indent=2))
     else:
         table = Table(box=None, show_header=False, padding=(0, 1))
         for finding in findings:

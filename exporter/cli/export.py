@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import typer
 
@@ -50,6 +51,8 @@ def export(
     precisions = tuple(p for p, wanted in asked.items() if wanted) or (Precision.FP32,)
     factory_args = _keyword_arguments(arguments or [])
 
+    # What PyTorch's tree code tells PyTorch's developers would stand in the midst of our lines.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg|torch")
     with console.stage_display(quiet) as display:
         display.begin("model", "importing torch")
         from exporter.loading import LoadRequest
@@ -70,7 +73,7 @@ def export(
             preprocess=preprocess,
             limit=limit,
             precisions=precisions,
-            formats=tuple(formats or Format),
+            formats=tuple(dict.fromkeys(formats or Format)),
             scheme=Scheme(scheme) if scheme else None,
             dynamic_batch=dynamic_batch,
             bounds=Bounds(atol, min_sqnr, min_agreement, max_drop),

@@ -26,7 +26,7 @@ def inspect(
 
     description = describe(file)
     if as_json:
-        print(json.dumps(asdict(description), indent=2))
+        console.print_json(json.dumps(asdict(description), indent=2))
     else:
         console.out.print(_table(file, description))
 

@@ -169,7 +169,8 @@ RunsOption = Annotated[
     int, typer.Option("--runs", min=5, help="Timed runs of each artifact.", rich_help_panel=PROVE)
 ]
 ThreadsOption = Annotated[
-    int, typer.Option("--threads", min=1, help="Threads when timing.", rich_help_panel=PROVE)
+    int,
+    typer.Option("--threads", min=1, max=64, help="Threads when timing.", rich_help_panel=PROVE),
 ]
 JobsOption = Annotated[
     int | None,

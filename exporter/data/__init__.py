@@ -6,7 +6,7 @@ dtype, finite values.
 
 from __future__ import annotations
 
-from exporter.data.dataset import load_dataset, overlap, random_dataset
+from exporter.data.dataset import first_sample, load_dataset, overlap, random_dataset
 from exporter.data.example import read_example
 from exporter.data.golden import Golden, read_golden, write_golden
 from exporter.data.preprocess import Preprocess, parse_preprocess
@@ -15,6 +15,7 @@ from exporter.data.rows import spread
 __all__ = [
     "Golden",
     "Preprocess",
+    "first_sample",
     "load_dataset",
     "overlap",
     "parse_preprocess",

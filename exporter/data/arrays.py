@@ -15,9 +15,14 @@ from exporter.data.rows import Rows
 from exporter.errors import UserError
 from exporter.types import Array, TensorSpec
 
+_SHOWN = 6
+
 LABEL_KEYS = ("labels", "label", "y")
 INPUT_KEYS = ("x", "images", "inputs", "data")
 """Names of the samples of a single-input model where a file holds further arrays."""
+
+_NPY, _ZIPS, _LFS_POINTER = b"\x93NUMPY", (b"PK\3\4", b"PK\5\6"), b"version https://git-lfs"
+_WRITE = "Write it with numpy.savez or numpy.save, without Python objects."
 
 _DAMAGE = (
     *(OSError, EOFError, ValueError, KeyError, SyntaxError, RuntimeError, MemoryError),
@@ -35,6 +40,7 @@ def read_arrays(path: Path) -> Array | dict[str, Array]:
     Raises:
         UserError: the file is missing, damaged, neither of the two, or holds Python objects.
     """
+    _check_head(path)
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
@@ -42,13 +48,26 @@ def read_arrays(path: Path) -> Array | dict[str, Array]:
             return array
         with found:
             return {key: found[key] for key in found.files}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
     except _DAMAGE as error:
         raise UserError(
             f"{path} is not a readable .npz or .npy file: {error}",
-            "Write it with numpy.savez or numpy.save, without Python objects.",
+            _WRITE,
         ) from error
+
+
+def _check_head(path: Path) -> None:
+    """numpy takes any other file for a pickle, and says so."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_LFS_POINTER))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    if head == _LFS_POINTER:
+        raise UserError(f"{path} is a Git LFS pointer, not the data.", "Run git lfs pull.")
+    if not head.startswith((_NPY, *_ZIPS)):
+        raise UserError(f"{path} is not a readable .npz or .npy file.", _WRITE)
 
 
 def array_rows(path: Path, inputs: Sequence[TensorSpec]) -> Rows:
@@ -90,8 +109,10 @@ def _columns(path: Path, named: dict[str, Array], inputs: Sequence[TensorSpec]) 
         if fit:
             return [named[fit[0]]]
     wanted = ", ".join(spec.name for spec in inputs)
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     raise UserError(
-        f"{path} holds {', '.join(named) or 'nothing'}; the model's inputs are {wanted}.",
+        f"{path} holds {', '.join(list(named)[:_SHOWN]) or 'nothing'}{more}; "
+        f"the model's inputs are {wanted}.",
         "Name one array after each input (numpy.savez(file, name=array)).",
     )
 

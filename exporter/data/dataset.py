@@ -6,13 +6,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from exporter.data.arrays import array_rows
 from exporter.data.conform import conform
 from exporter.data.folder import folder_rows
-from exporter.data.function import function_rows
+from exporter.data.function import first_values, function_rows
 from exporter.data.preprocess import Preprocess
 from exporter.data.rows import Rows, spread
 from exporter.errors import UserError
@@ -54,6 +55,35 @@ def load_dataset(
         samples=tuple(_sample(rows, i, inputs, preprocess) for i in chosen),
         labels=None if rows.labels is None else tuple(rows.labels[i] for i in chosen),
         origin=reference,
+        left_out=rows.count + rows.dropped - len(chosen),
+    )
+
+
+def first_sample(
+    reference: str, names: Sequence[str], preprocess: Preprocess | None = None
+) -> tuple[Any, ...]:
+    """The first sample, raw, for a model of which only the names of its inputs are known.
+
+    Raises:
+        UserError: as of `load_dataset`; or an image whose size nothing says.
+    """
+    shape: tuple[int, ...] = ()
+    if Path(reference).is_dir() and preprocess:
+        if preprocess.size is None:
+            raise UserError(
+                f"What size the images of {reference} should have must be said.",
+                "Add size=224, or such, to --preprocess, or --input 1x3x224x224.",
+            )
+        shape = (1, 3, *preprocess.size)
+    specs = [TensorSpec(name, shape, "float32") for name in names]
+    if _names_function(reference):
+        return first_values(reference, specs)
+    rows = _rows(reference, specs, preprocess, 1)
+    if not rows.count:
+        raise UserError(f"{reference} holds no samples.")
+    return tuple(
+        np.float32(value) if preprocess and np.asarray(value).dtype == np.uint8 else value
+        for value in rows.read(0)
     )
 
 
@@ -85,14 +115,20 @@ def _rows(
     path = Path(reference)
     if path.is_dir():
         return folder_rows(path, inputs, preprocess)
-    if path.exists():
+    if path.is_file():
         return array_rows(path, inputs)
-    if _FUNCTION.fullmatch(reference):
+    if path.exists():
+        raise UserError(f"{reference} is neither a file nor a folder.")
+    if _names_function(reference):
         return function_rows(reference, inputs, limit)
     raise UserError(
         f"{reference} does not exist.",
         "Name a folder of images, a .npz or .npy file, or `package.module:function`.",
     )
+
+
+def _names_function(reference: str) -> bool:
+    return not Path(reference).exists() and bool(_FUNCTION.fullmatch(reference))
 
 
 def _sample(

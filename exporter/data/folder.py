@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def folder_rows(folder: Path, inputs: Sequence[TensorSpec], preprocess: Preproce
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be read: permission denied.")
     if not files:
         raise UserError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
     return Rows(

@@ -33,7 +33,9 @@ def function_rows(reference: str, inputs: Sequence[TensorSpec], limit: int | Non
     """
     items: list[_Item] = []
     rng = np.random.default_rng(_SEED)
+    given = 0
     for index, sample in enumerate(_samples(reference)):
+        given += 1
         place = index if limit is None or index < limit else int(rng.integers(index + 1))
         if place < len(items):
             items[place] = (index, *_split(sample, inputs, f"{reference}, sample {index}"))
@@ -48,7 +50,15 @@ def function_rows(reference: str, inputs: Sequence[TensorSpec], limit: int | Non
         read=lambda i: items[i][1],
         where=lambda i: f"{reference}, sample {items[i][0]}",
         labels=tuple(labels) or None,
+        dropped=given - len(items),
     )
+
+
+def first_values(reference: str, inputs: Sequence[TensorSpec]) -> tuple[Any, ...]:
+    """The raw inputs of the first sample that a function yields; see `function_rows`."""
+    for sample in _samples(reference):
+        return _split(sample, inputs, f"{reference}, sample 0")[0]
+    raise UserError(f"{reference} holds no samples.")
 
 
 def _samples(reference: str) -> Iterator[Any]:
@@ -63,7 +73,7 @@ def _samples(reference: str) -> Iterator[Any]:
             yield from made
         except UserError:
             raise
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may do anything
             raise UserError(
                 f"{reference} raised {type(error).__name__}: {error}", _line(error)
             ) from error
@@ -76,7 +86,7 @@ def _resolve(reference: str) -> Callable[[], Any]:
     except ModuleNotFoundError as error:
         hint = "It is looked for in the current folder and among the installed packages."
         raise UserError(f"{reference}: there is no module {error.name}.", hint) from error
-    except Exception as error:  # importing runs the user's code
+    except (Exception, SystemExit) as error:  # importing runs the user's code
         raise UserError(
             f"{reference}: importing it raised {type(error).__name__}: {error}", _line(error)
         ) from error

@@ -9,12 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from exporter.data.arrays import read_arrays
-from exporter.data.rows import spread
 from exporter.errors import UserError
 from exporter.types import Array, Sample, Signature, Tensors
-
-MAX_BYTES = 16 << 20
-"""Before compression; an app has to carry the file."""
 
 _INPUT, _OUTPUT, _LABELS = "input/", "output/", "labels"
 
@@ -44,8 +40,7 @@ def write_golden(
     outputs: Sequence[Tensors],
     labels: Sequence[int] | None,
     signature: Signature,
-    max_bytes: int = MAX_BYTES,
-) -> int:
+) -> None:
     """Writes `input/<name>` and `output/<name>`, stacked on a first sample axis, and `labels`.
 
     Args:
@@ -54,23 +49,16 @@ def write_golden(
         outputs: the original model's outputs of each call.
         labels: class index of each, where known.
         signature: names of inputs and outputs.
-        max_bytes: where all would be more, fewer samples are kept, evenly spread, but at least one.
-
-    Returns:
-        How many samples were kept.
     """
-    each = sum(array.nbytes for array in (*samples[0], *outputs[0]))
-    kept = spread(len(samples), max(1, max_bytes // max(1, each)))
     arrays: dict[str, Array] = {}
     for position, spec in enumerate(signature.inputs):
-        arrays[_INPUT + spec.name] = np.stack([samples[i][position] for i in kept])
+        arrays[_INPUT + spec.name] = np.stack([sample[position] for sample in samples])
     for position, spec in enumerate(signature.outputs):
-        arrays[_OUTPUT + spec.name] = np.stack([outputs[i][position] for i in kept])
+        arrays[_OUTPUT + spec.name] = np.stack([output[position] for output in outputs])
     if labels is not None:
-        arrays[_LABELS] = np.array([labels[i] for i in kept], np.int64)
+        arrays[_LABELS] = np.array(labels, np.int64)
     with path.open("wb") as file:  # given a name, numpy would append .npz to it
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    return len(kept)
 
 
 def read_golden(path: Path) -> Golden:

@@ -20,12 +20,14 @@ class Rows:
         read: index -> one raw value for each model input.
         where: index -> what to call that sample in a message.
         labels: class index of each, where known.
+        dropped: how many more the source gave, which were not kept.
     """
 
     count: int
     read: Callable[[int], tuple[Any, ...]]
     where: Callable[[int], str]
     labels: tuple[int, ...] | None = None
+    dropped: int = 0
 
 
 def spread(count: int, limit: int | None) -> list[int]:

@@ -11,6 +11,7 @@ from exporter.loading.detect import FileKind, detect
 from exporter.loading.inputs import parse_input
 from exporter.loading.load import load
 from exporter.loading.request import LoadRequest
+from exporter.loading.script_call import flat_script
 from exporter.loading.source import SourceModel
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "capture",
     "describe",
     "detect",
+    "flat_script",
     "load",
     "parse_input",
 ]

@@ -52,11 +52,13 @@ def detect(path: Path) -> FileKind:
             f"{path} is a folder.", "Name a model file, or a factory package.module:name."
         )
     if not path.is_file():
-        raise UserError(
-            f"{path} does not exist.", "Name a model file, or a factory package.module:name."
-        )
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+        what = "is no regular file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}.", _what_to_name(path))
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     if not head:
         raise UserError(f"{path} is empty.")
     if head.startswith(_LFS_POINTER):
@@ -69,6 +71,13 @@ def detect(path: Path) -> FileKind:
             ".ptl, .pte, .onnx and .tflite.",
         )
     return kind
+
+
+def _what_to_name(path: Path) -> str:
+    file, _, factory = str(path).partition(".py:")
+    if factory and Path(f"{file}.py").is_file():
+        return f"A factory is named without .py: {file.replace('/', '.')}:{factory}."
+    return "Name a model file, or a factory package.module:name."
 
 
 def archive_members(path: Path) -> dict[str, str]:

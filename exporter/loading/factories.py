@@ -72,15 +72,32 @@ def _resolve(spec: str) -> Any:
             found = getattr(found, name)
     except UserError:
         raise
-    except Exception as error:  # importing runs the user's code, which may raise anything
-        missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(
-            error.name or " "
-        )
+    except (Exception, SystemExit) as error:  # importing runs the user's code: it may do anything
         raise UserError(
             f"{spec if found else module_name} cannot be imported: {_said(error)}",
-            "Install it, or run from the folder that holds it." if missing else "",
+            _cure(error, module_name),
         ) from error
     return found
+
+
+def _cure(error: BaseException, module_name: str) -> str:
+    if isinstance(error, SystemExit):
+        return "Importing it must not run a program: keep that under `if __name__ == '__main__':`."
+    file, _, suffix = module_name.rpartition(".")
+    if suffix == "py":
+        return f"A factory is named without .py: {file}:NAME."
+    if isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or " "):
+        return "Install it, or run from the folder that holds it."
+    # What every torchvision for CUDA says on CPU torch, be it deep inside another package.
+    if any("operator torchvision::" in str(e) for e in _causes(error)):
+        return "The installed torchvision was built for another torch: install the one that fits."
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__
 
 
 def _call(spec: str, factory: Any, arguments: dict[str, object]) -> Any:
@@ -91,19 +108,20 @@ def _call(spec: str, factory: Any, arguments: dict[str, object]) -> Any:
     config_class = getattr(factory, "config_class", None) if isinstance(factory, type) else None
     try:
         return factory(config_class(**arguments)) if config_class else factory(**arguments)
-    except Exception as error:  # the factory is the user's code, which may raise anything
+    except (Exception, SystemExit) as error:  # the factory is the user's code: it may do anything
         given = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
         hint = "Give its arguments as --arg KEY=VALUE." if isinstance(error, TypeError) else ""
         raise UserError(f"{spec}({given}) raised {_said(error)}", hint) from error
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"
 
 
 def _a(thing: object) -> str:
-    return f"a {type(thing).__name__}"
+    name = type(thing).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _dotted(text: str) -> bool:

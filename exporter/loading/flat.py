@@ -34,7 +34,10 @@ class CallPlan:
     def arguments(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """(args, kwargs) with the tensors in their places."""
         rest = iter(tensors)
-        leaves = [next(rest) if leaf is TENSOR else leaf for leaf in self.leaves]
+        return self.rebuild([next(rest) if leaf is TENSOR else leaf for leaf in self.leaves])
+
+    def rebuild(self, leaves: Sequence[object]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """(args, kwargs) with other leaves in their places."""
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         return args, kwargs
 
@@ -183,6 +186,8 @@ def _array(leaf: Any) -> Array:
         raise UserError(
             f"An example input is of type {array.dtype}.", "Inputs are floats, integers or bools."
         )
+    if array.dtype.kind == "f" and np.isnan(array).any():  # infinity can be meant: a mask
+        raise UserError("The example holds NaN.", "Check how it was made.")
     return np.ascontiguousarray(
         array, np.float32 if array.dtype.kind == "f" else array.dtype
     ).reshape(array.shape)

@@ -92,7 +92,11 @@ def make_example(specs: Iterable[InputSpec], seed: int = 0) -> Example:
     args: list[Array] = []
     kwargs: dict[str, Array] = {}
     for spec in specs:
-        value = _values(spec, rng)
+        try:
+            value = _values(spec, rng)
+        except (MemoryError, ValueError, OverflowError) as error:
+            size = "x".join(map(str, spec.shape))
+            raise UserError(f"--input {size} is more than this machine can hold.") from error
         if spec.name is None:
             args.append(value)
         elif spec.name in kwargs:

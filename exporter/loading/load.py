@@ -7,6 +7,7 @@ import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from exporter.loading.source import SourceModel, call, changed, restore, snapsho
 from exporter.loading.weights import check_weights
 from exporter.types import Array, Example, Signature, Tensors, TensorSpec
 
+_LONGEST_NAME = 60
+"""Characters; files named after a model with a longer one are hard to handle, or refused."""
+
 
 def load(request: LoadRequest) -> SourceModel:
     """Loads a model, finds inputs for it, and runs it once.
@@ -50,12 +54,13 @@ def load(request: LoadRequest) -> SourceModel:
     opened = open_source(request)
     notes = [*opened.notes, *_prepare(opened.module)]
     example = request.example or (make_example(specs) if specs else None)
-    if example is None:
+    if example is None and opened.known is None and request.sample:
+        example = _fitting(opened.module, request.sample(_required(opened.module) or ["x"]))
+        notes.append("the first sample of the data says what the inputs look like")
+    elif example is None:
         example = _known(opened)
         notes += [opened.known.note] if opened.known and opened.known.note else []
-    plan, flat_inputs = flatten_call(example)
-    module = FlatModule(opened.module, plan).eval()
-    first = _first_run(module, flat_inputs)
+    module, flat_inputs, first = _called(opened.module, example)
     inputs = _input_specs(opened.module, flat_inputs, specs)
     names = output_names(first.names, [spec.name for spec in inputs])
     outputs = zip(names, first.outputs, strict=True)
@@ -97,6 +102,28 @@ def _prepare(module: nn.Module) -> list[str]:
     return notes
 
 
+def _called(
+    module: nn.Module, example: Example
+) -> tuple[FlatModule, tuple[FlatInput, ...], _FirstRun]:
+    """The module made flat for an example, the example's inputs, and what running it tells."""
+    plan, inputs = flatten_call(example)
+    flat = FlatModule(module, plan).eval()
+    return flat, inputs, _first_run(flat, inputs)
+
+
+def _fitting(module: nn.Module, sample: tuple[Any, ...]) -> Example:
+    """A sample as the model takes it: data sets may leave out the batch axis of 1, or have it."""
+    values = [np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v) for v in sample]
+    plain, batched = Example(tuple(values)), Example(tuple(v[None] for v in values))
+    has_batch = all(v.shape[:1] == (1,) for v in values)  # or one channel: then it does not run
+    first, second = (plain, batched) if has_batch else (batched, plain)
+    try:
+        _called(module, first)
+    except UserError:
+        return second
+    return first
+
+
 def _known(opened: Opened) -> Example:
     if opened.known:
         return opened.known.example
@@ -106,7 +133,7 @@ def _known(opened: Opened) -> Example:
     )
     raise UserError(
         f"Nothing says what the model's inputs look like; it takes {', '.join(needed)}.",
-        f"Give each one's shape, such as {options}, or --example FILE.",
+        f"Give each one's shape, such as {options}, --example FILE, or --evaluation DATA.",
     )
 
 
@@ -226,7 +253,7 @@ def _name(request: LoadRequest, path: Path | None) -> str:
     called = [request.factory_args.get(k) for k in ("model_name", "pretrained_model_name_or_path")]
     given = next((c for c in called if isinstance(c, str)), request.target.rpartition(":")[2])
     stem = path.stem if path else given.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "model"
+    return re.sub(r"[^\w.-]+", "-", stem)[:_LONGEST_NAME].strip("-.") or "model"
 
 
 def _sha256(path: Path) -> str:

@@ -74,6 +74,8 @@ def open_source(request: LoadRequest) -> Opened:
     opened = _open_file(path, kind, request)
     if request.factory and not opened.kind.startswith("state_dict"):
         raise UserError(f"{path} is a {opened.kind}, which needs no --model.", "Leave --model out.")
+    if request.factory_args and not request.factory:
+        raise UserError(f"--arg is for a factory, and {path} is a {opened.kind}.")
     return opened
 
 

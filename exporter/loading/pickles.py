@@ -150,6 +150,6 @@ def _refused(path: Path, summary: PickleSummary) -> UserError:
 
 def _damaged(path: Path) -> UserError:
     return UserError(
-        f"{path} is damaged: torch cannot read it as a torch.save file.",
+        f"{path} is damaged, or a pickle that torch.save did not write: torch cannot read it.",
         "It may be cut off; copy or download it again.",
     )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from exporter.types import Example
+
+SampleFn: TypeAlias = Callable[[Sequence[str]], tuple[Any, ...]]
+"""Names of the model's inputs -> a value for each, out of the user's data."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class LoadRequest:
         trust: whether a pickled module may be unpickled, which runs code that the file names.
         inputs: texts for `parse_input`, one for each input.
         example: example inputs; they win over `inputs`.
+        sample: asked for an example where neither the user nor the model says anything.
     """
 
     target: str
@@ -26,3 +32,4 @@ class LoadRequest:
     trust: bool = False
     inputs: tuple[str, ...] = ()
     example: Example | None = None
+    sample: SampleFn | None = None

@@ -142,7 +142,8 @@ def check_weights(module: nn.Module) -> None:
         if bad:
             what = "parameter" if parameter else "buffer"
             raise UserError(
-                f"The {what} {name} holds {bad} values that are NaN or infinite.",
+                f"The {what} {name} holds values that are NaN or infinite "
+                f"({bad} of {tensor.numel()}).",
                 "The model was not trained or saved right; nothing made of it could be trusted.",
             )
 

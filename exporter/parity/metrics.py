@@ -16,6 +16,9 @@ from exporter.types import Array, Parity, Tensors, TensorSpec
 _NOT_SCORES = re.compile("embed|hidden|pool|feature|state|box|coord|attention", re.IGNORECASE)
 """Names of 2-D outputs whose arg-max means nothing."""
 
+_UNIT = 1e-4
+"""How near to 1 a normalized float32 row is in length, with room for an epsilon in the division."""
+
 
 def compare(
     reference: Iterable[Tensors],
@@ -58,6 +61,7 @@ def compare(
         top1_agreement=agreement,
         accuracy=accuracy,
         reference_accuracy=original,
+        worst_output=min(sums, key=lambda s: s.sqnr_db).name if len(sums) > 1 else None,
     )
 
 
@@ -119,9 +123,14 @@ def _sum_up(
 
 @dataclass
 class _Scores:
-    """The arg-max of every row of class scores."""
+    """The arg-max of every row of class scores, or of what may yet turn out to be none.
+
+    Rows of length 1 that go below 0 are directions, as embeddings of sentences and faces are: not
+    even a softmax looks like that. Their arg-max is a near tie that means nothing.
+    """
 
     output: int
+    directions: bool = True
     wanted: list[Array] = field(default_factory=list)
     got: list[Array] = field(default_factory=list)
     classes: int = 0
@@ -130,13 +139,14 @@ class _Scores:
         self.wanted.append(np.argmax(wanted[self.output], axis=1))
         self.got.append(np.argmax(got[self.output], axis=1))
         self.classes = wanted[self.output].shape[1]
+        self.directions &= _are_directions(wanted[self.output])
 
     def rates(
         self, labels: Sequence[int] | None
     ) -> tuple[float | None, float | None, float | None]:
         """Agreement, accuracy and the original's accuracy; accuracies need one row a sample."""
         wanted, got = np.concatenate(self.wanted), np.concatenate(self.got)
-        if not len(wanted):
+        if not len(wanted) or (self.directions and labels is None):
             return None, None, None
         agreement = float(np.mean(wanted == got))
         if labels is None or len(wanted) != len(labels):
@@ -149,6 +159,11 @@ class _Scores:
                 "Check the labels of the evaluation data.",
             )
         return agreement, float(np.mean(got == truth)), float(np.mean(wanted == truth))
+
+
+def _are_directions(rows: Array) -> bool:
+    lengths = np.linalg.norm(np.asarray(rows, np.float64), axis=1)
+    return bool((np.abs(lengths - 1) < _UNIT).all() and (rows < 0).any())
 
 
 def _unnamed(tensors: Tensors) -> tuple[TensorSpec, ...]:

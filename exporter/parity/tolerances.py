@@ -122,8 +122,8 @@ def override(
 
 def _check_bound(name: str, value: float) -> None:
     option = "--" + name.removesuffix("_db").replace("_", "-")
-    if math.isnan(value):
-        raise UserError(f"{option} is not a number.")
+    if not math.isfinite(value):
+        raise UserError(f"{option} {value:g} is no bound: it must be a finite number.")
     if name == "atol" and value < 0:
         raise UserError(f"{option} {value:g} is negative.")
     if name in ("min_agreement", "max_drop") and not 0 <= value <= 1:

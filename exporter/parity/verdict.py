@@ -70,7 +70,8 @@ def _agreement(parity: Parity, tolerance: Tolerance) -> str | None:
 def _sqnr(parity: Parity, tolerance: Tolerance) -> str | None:
     if tolerance.min_sqnr_db is None or parity.sqnr_db >= tolerance.min_sqnr_db:
         return None
-    return f"SQNR {parity.sqnr_db:.1f} dB is below {tolerance.min_sqnr_db:g} dB"
+    which = f" of output {parity.worst_output}" if parity.worst_output else ""
+    return f"SQNR {parity.sqnr_db:.1f} dB{which} is below {tolerance.min_sqnr_db:g} dB"
 
 
 def _max_abs(parity: Parity, tolerance: Tolerance) -> str | None:

@@ -14,15 +14,23 @@ from exporter.passes.fold_pad import FoldPad
 from exporter.passes.functionalize import Functionalize
 from exporter.passes.fuse_activation import FuseActivation
 from exporter.passes.fuse_linear import FuseLinear
+from exporter.passes.literal_padding import LiteralPadding
+from exporter.passes.view_to_reshape import ViewToReshape
 from exporter.passes.write_out_attention import WriteOutAttention
+from exporter.passes.write_out_embedding_bag import WriteOutEmbeddingBag
+from exporter.passes.write_out_recurrence import CELLS, SEQUENCES, WriteOutRecurrence
 from exporter.types import Format
 
 __all__ = ["FOR_FORMAT", "SHARED", "DishonestPassError", "Pass", "PassOutcome", "apply"]
 
 SHARED: tuple[Pass, ...] = (
     Functionalize(),  # first: the others take it that no node changes another
+    ViewToReshape(),  # early: what drops, moves or quantizes operators changes strides
+    LiteralPadding(),
     DropAssertions(),
     DropDropout(),
+    WriteOutEmbeddingBag(),
+    WriteOutRecurrence(CELLS),
     DropNoops(),
     FuseLinear(),  # before constants are folded: it takes a turned weight without a copy
     FoldConstants(),
@@ -35,6 +43,7 @@ SHARED: tuple[Pass, ...] = (
 FOR_FORMAT: dict[Format, tuple[Pass, ...]] = {
     Format.PTL: (Conv1dToConv2d(), FuseActivation(), DropDead()),
     Format.PTE: (
+        WriteOutRecurrence(SEQUENCES),
         WriteOutAttention(),
         Conv1dToConv2d(),
         FuseActivation(),

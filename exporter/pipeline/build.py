@@ -7,12 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.errors import FormatError
-from exporter.parity import Tolerance
+from exporter.parity import Mismatch, Tolerance
+from exporter.pipeline.audit import audit, share_notes, stored_weights
 from exporter.pipeline.stages import Evidence, StageLog
-from exporter.runtimes import TAKES_QUANTIZED_GRAPH, load_convert, load_describe, load_runner
+from exporter.runtimes import (
+    TAKES_QUANTIZED_GRAPH,
+    load_convert,
+    load_convert_script,
+    load_runner,
+)
 from exporter.runtimes.api import Conversion, ConvertJob
 from exporter.types import (
     Delegation,
@@ -39,13 +45,15 @@ class BuildJob:
 
     Attributes:
         program: file of the captured program (torch.export.save), after the shared passes.
+        script: file of the TorchScript to convert where there is no program.
         target: the file to write.
     """
 
     format: Format
     precision: Precision
     scheme: Scheme
-    program: Path
+    program: Path | None
+    script: Path | None
     signature: Signature
     calibration: tuple[Sample, ...]
     evidence: Evidence
@@ -108,9 +116,11 @@ def build(job: BuildJob, announce: Callable[[str], None]) -> BuildResult:
         conversion = _convert(job, log)
         result = replace(result, delegation=conversion.delegation, notes=conversion.notes)
         announce("loading back")
-        result = replace(result, **_prove(job, log))
+        result = _prove(job, log, result)
     except FormatError as error:
         result = replace(result, problem=error.reason)
+    except Mismatch as mismatch:  # all samples together may vary where the golden few do not
+        result = replace(result, problem=f"on the golden samples, {mismatch}")
     wrong = log.diverged
     return replace(
         result,
@@ -121,29 +131,10 @@ def build(job: BuildJob, announce: Callable[[str], None]) -> BuildResult:
     )
 
 
-def audit(precision: Precision, weight_bytes: dict[str, int]) -> str | None:
-    """Whether the stored weights are what was asked for.
-
-    Args:
-        precision: what was asked for.
-        weight_bytes: element type -> bytes, read from the artifact itself.
-
-    Returns:
-        Why the file is not what its name says, or None.
-    """
-    wanted = {Precision.INT8: {"int8", "uint8"}, Precision.FP16: {"float16"}}.get(precision)
-    if (
-        wanted is None
-        or not weight_bytes
-        or wanted & {t for t, size in weight_bytes.items() if size}
-    ):
-        return None
-    types = " or ".join(sorted(wanted))
-    return f"the file is called {precision}, but no stored weight is {types}"
-
-
 def _convert(job: BuildJob, log: StageLog) -> Conversion:
     """Passes, quantization and conversion; checks each stage on the way."""
+    if job.program is None:
+        return _convert_script(job, log)
     from torch.export import load
 
     from exporter import passes
@@ -176,6 +167,20 @@ def _convert(job: BuildJob, log: StageLog) -> Conversion:
     return load_convert(job.format)(convert_job, log.check)
 
 
+def _convert_script(job: BuildJob, log: StageLog) -> Conversion:
+    """Conversion of TorchScript that cannot be captured."""
+    import torch
+
+    log.announce("converting the TorchScript")
+    return load_convert_script()(
+        torch.jit.load(job.script, map_location="cpu"),
+        job.signature,
+        job.evidence.samples[0],
+        job.target,
+        dynamic_batch=job.dynamic_batch,
+    )
+
+
 def eager(program: ExportedProgram) -> RunFn:
     """Runs a program in eager PyTorch, on and with numpy arrays."""
     import torch
@@ -190,20 +195,20 @@ def eager(program: ExportedProgram) -> RunFn:
     return run
 
 
-def _prove(job: BuildJob, log: StageLog) -> dict[str, Any]:
-    """The facts about a written artifact: parity in its runtime, what is stored, size, hash."""
+def _prove(job: BuildJob, log: StageLog, result: BuildResult) -> BuildResult:
+    """Adds the facts about a written artifact: parity in its runtime, and what is stored."""
     with load_runner(job.format)(job.target, 1) as runner:
         measured = log.check(Stage.ARTIFACT, runner.run)
-        golden = None
-        if measured.parity:
-            golden = job.evidence.golden.measure(runner.run)
-    weights = load_describe(job.format)(job.target).weight_bytes
-    return {
-        "parity": measured.parity,
-        "golden_parity": golden,
-        "weight_bytes": weights,
-        "problem": audit(job.precision, weights),
-    }
+        golden = job.evidence.golden.measure(runner.run) if measured.parity else None
+    weights = stored_weights(job.format, job.target)
+    return replace(
+        result,
+        parity=measured.parity,
+        golden_parity=golden,
+        weight_bytes=weights,
+        notes=(*result.notes, *share_notes(job.precision, weights)),
+        problem=audit(job.precision, weights),
+    )
 
 
 def _artifact_problem(log: StageLog) -> str | None:

@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -15,6 +16,17 @@ from exporter.runtimes import RUNTIMES, load_runner
 from exporter.types import Format
 
 _DISTRIBUTION = "export-mobile"
+
+_PIP = f"{sys.executable} -m pip install"
+"""Of this very environment: the first pip on PATH may belong to another."""
+
+_NATIVE = {
+    Format.PTL: ("torch", "torch"),
+    Format.PTE: ("executorch", "executorch.extension.pybindings._portable_lib"),
+    Format.ONNX: ("onnxruntime", "onnxruntime"),
+    Format.TFLITE: ("ai-edge-litert", "ai_edge_litert.interpreter"),
+}
+"""(distribution, module) of each runtime's native code, which some load only with a file."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +56,36 @@ def examine() -> tuple[Finding, ...]:
             True,
             f"{platform.python_version()} on {platform.machine()} {platform.system()}",
         ),
-        *(_package(r) for r in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in r),
+        *_packages(),
         *(_runtime(f) for f in Format),
-        _guard("QNNPACK engine", _qnnpack),
-        _guard("XNNPACK in torch", _xnnpack),
+        _guard("QNNPACK engine", _qnnpack, "torch"),
+        _guard("XNNPACK in torch", _xnnpack, "torch"),
         _adb(),
     )
+
+
+def _packages() -> tuple[Finding, ...]:
+    """What pyproject.toml pins, as it was installed."""
+    try:
+        stated = _requirements()
+    except metadata.PackageNotFoundError:
+        fix = f"{_PIP} .   (in the project's folder)"
+        return (Finding(_DISTRIBUTION, False, "not installed", fix),)
+    try:
+        return tuple(_package(requirement) for requirement in stated)
+    except ImportError:  # it reads the others' pins
+        return (Finding("packaging", False, "not installed", f"{_PIP} packaging"),)
+
+
+def _requirements() -> list[str]:
+    return [text for text in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in text]
 
 
 def _package(requirement: str) -> Finding:
     from packaging.requirements import Requirement
 
     wanted = Requirement(requirement)
-    fix = f"pip install '{wanted.name}{wanted.specifier}'"
+    fix = f"{_PIP} '{wanted.name}{wanted.specifier}'"
     try:
         version = metadata.version(wanted.name)
     except metadata.PackageNotFoundError:
@@ -68,18 +97,26 @@ def _package(requirement: str) -> Finding:
 
 def _runtime(format: Format) -> Finding:
     name = f"{RUNTIMES[format]} (.{format.value})"
-    try:
+    distribution, module = _NATIVE[format]
+
+    def probe() -> Finding:
         load_runner(format)
-    except (FormatError, ImportError) as error:
-        return Finding(name, False, str(error), "pip install --force-reinstall export-mobile")
-    return Finding(name, True, "imports")
+        import_module(module)
+        return Finding(name, True, "imports")
+
+    return _guard(name, probe, distribution)
 
 
-def _guard(name: str, probe: Callable[[], Finding]) -> Finding:
+def _guard(name: str, probe: Callable[[], Finding], distribution: str) -> Finding:
+    """A probe whose imports may fail; `distribution` is what to install again then."""
     try:
         return probe()
-    except ImportError as error:
-        return Finding(name, False, str(error), "pip install torch==2.13.0")
+    except (FormatError, ModuleNotFoundError) as error:
+        return Finding(name, False, str(error), "install what is missing above")
+    except (ImportError, OSError) as error:  # it is there, but its native code does not load
+        version = metadata.version(distribution)
+        fix = f"{_PIP} --force-reinstall --no-deps {distribution}=={version}"
+        return Finding(name, False, str(error).partition("\n")[0], fix)
 
 
 def _qnnpack() -> Finding:
@@ -106,8 +143,11 @@ def _adb() -> Finding:
     fix = "needed only to measure on devices: apt-get install adb (or Android's platform-tools)"
     if path is None:
         return Finding("adb", False, "not on PATH", fix, needed=False)
-    told = subprocess.run(
-        [path, "version"], capture_output=True, text=True, timeout=10, check=False
-    ).stdout
+    try:
+        told = subprocess.run(
+            [path, "version"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("adb", False, f"{path} does not run: {error}", fix, needed=False)
     version = re.search(r"version (\S+)", told)
     return Finding("adb", True, version[1] if version else path, needed=False)

@@ -47,7 +47,8 @@ def gather(
         shared = data.overlap(evaluating, calibrating) if calibrating else 0
         total = len(evaluating.samples)
         note = f"{shared} of {total} evaluation samples are calibration samples too: not held out"
-        return Inputs(calibrating, evaluating, (note,) if shared else ())
+        notes = (*((note,) if shared else ()), *_limit_notes(evaluating))
+        return Inputs(calibrating, evaluating, notes)
     if calibrating and len(calibrating.samples) >= HOLD_OUT:
         kept, held = _hold_out(calibrating)
         return Inputs(
@@ -70,6 +71,15 @@ def choose_scheme(asked: Scheme | None, calibration: Dataset | None) -> Scheme:
             "Add --calibration DATA, or use --scheme dynamic.",
         )
     return asked or (Scheme.STATIC if calibration else Scheme.DYNAMIC)
+
+
+def _limit_notes(evaluation: Dataset) -> tuple[str, ...]:
+    """A verdict on a part of the data says so."""
+    if not evaluation.left_out:
+        return ()
+    used = len(evaluation.samples)
+    total = used + evaluation.left_out
+    return (f"compared on {used} of {total} evaluation samples; --limit takes more",)
 
 
 def _hold_out(dataset: Dataset) -> tuple[Dataset, Dataset]:

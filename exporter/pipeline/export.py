@@ -14,15 +14,13 @@ from exporter.manifest import FILE_NAME, Manifest
 from exporter.pipeline import record
 from exporter.pipeline.build import BuildJob, BuildResult
 from exporter.pipeline.latency import TimeFn, side_by_side, stopwatch
-from exporter.pipeline.options import ExportOptions, Progress
+from exporter.pipeline.options import ExportOptions, Progress, check
 from exporter.pipeline.output import aside, move_into_place
 from exporter.pipeline.plan import Plan, capture, jobs, plan
 from exporter.pipeline.pool import build_all
 from exporter.pipeline.record import GOLDEN
 from exporter.pipeline.runner import IsolatedRunner
 from exporter.types import Latency
-
-REPORT = "report.html"
 
 
 def export(options: ExportOptions, progress: Progress) -> tuple[Manifest, Path]:
@@ -35,6 +33,7 @@ def export(options: ExportOptions, progress: Progress) -> tuple[Manifest, Path]:
         UserError: nothing was done, for a reason that the user can mend.
     """
     started = time.perf_counter()
+    check(options)
     what = plan(options, progress)
     output = options.output or Path(f"{what.name}-mobile")
     with aside(output) as scratch:
@@ -87,7 +86,7 @@ def _time(
         job: replace(
             result,
             latency=latencies.get(job),
-            problem=f"while timing, {failed[job]}" if job in failed else result.problem,
+            problem=result.problem or (f"while timing, {failed[job]}" if job in failed else None),
         )
         for job, result in built.items()
     }
@@ -96,16 +95,20 @@ def _time(
 
 def _publish(manifest: Manifest, scratch: Path, output: Path) -> None:
     """Moves everything into `output`, the manifest last: with it the folder is whole."""
-    from exporter.report import render_html
+    from exporter.report import REPORT_NAME, render_html
 
     manifest.write(scratch / FILE_NAME)
-    (scratch / REPORT).write_text(render_html(manifest), encoding="utf-8")
-    names = [*_files(manifest), GOLDEN, REPORT, FILE_NAME]
+    (scratch / REPORT_NAME).write_text(render_html(manifest), encoding="utf-8")
+    names = [*sorted(_files(manifest)), GOLDEN, REPORT_NAME, FILE_NAME]
+    move_into_place(scratch, output, names, lambda: _last_files(output))
+
+
+def _last_files(output: Path) -> set[str]:
+    """What an earlier export wrote into this folder."""
     try:
-        stale = _files(Manifest.read(output / FILE_NAME)) - set(names)
+        return _files(Manifest.read(output / FILE_NAME))
     except UserError:
-        stale = set()  # no earlier export in this folder
-    move_into_place(scratch, output, names, sorted(stale))
+        return set()
 
 
 def _files(manifest: Manifest) -> set[str]:

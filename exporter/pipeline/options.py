@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from exporter import loading, parity
+from exporter.errors import UserError
 from exporter.parity import Tolerance
+from exporter.pipeline.output import check_output
 from exporter.types import Format, Precision, Scheme
 
 
@@ -70,6 +72,36 @@ class ExportOptions:
     jobs: int | None = None
     output: Path | None = None
     name: str | None = None
+
+
+LONGEST_NAME = 200
+"""Bytes of UTF-8: file systems take 255, and `.int8.tflite.data` comes after it."""
+
+
+def check(options: ExportOptions) -> None:
+    """Refuses what cannot be meant, before anything that takes time.
+
+    Raises:
+        UserError: an option makes no sense, alone or beside the others.
+    """
+    if options.name is not None:
+        _check_name(options.name)
+    if options.output is not None:
+        check_output(options.output)
+    if options.scheme and Precision.INT8 not in options.precisions:
+        raise UserError(f"--scheme {options.scheme} is about int8.", "Add --int8, or leave it out.")
+    options.bounds.tolerance(Precision.FP32, Scheme.FLOAT, peak=1.0)
+
+
+def _check_name(name: str) -> None:
+    if name.startswith((".", "-")) or "/" in name or "\\" in name or not name.isprintable():
+        raise UserError(
+            f"--name {name!r} cannot begin a file name.",
+            "It must not start with a dot or dash, nor hold slashes or control characters; "
+            "--output names the folder.",
+        )
+    if len(name.encode()) > LONGEST_NAME:
+        raise UserError(f"--name is {len(name)} characters long.", "Give a shorter one.")
 
 
 class Progress(Protocol):

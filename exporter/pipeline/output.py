@@ -2,40 +2,94 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporter.errors import UserError
 
+_PREFIX = ".export-mobile-"
+_SETTLED_SECONDS = 60.0
+"""A scratch folder this young may not have been locked yet by the run that made it."""
+
+
+def check_output(output: Path) -> None:
+    """Refuses an output that cannot become a folder.
+
+    Raises:
+        UserError: it is a file, or a link to nothing.
+    """
+    if os.path.lexists(output) and not output.is_dir():
+        raise UserError(f"{output} is a file, not a folder.", "Name another --output.")
+
 
 @contextmanager
 def aside(output: Path) -> Iterator[Path]:
-    """A scratch folder beside `output` (so that moving is a rename), removed at the end.
+    """A scratch folder in or beside `output` (so that moving is a rename), removed at the end.
+
+    Parents of `output` are made, and removed again where nothing came to lie in them. What a run
+    that was killed has left there is removed, too.
 
     Raises:
         UserError: the folder cannot be made.
     """
+    check_output(output)
+    home = output if output.is_dir() else output.parent
+    made = [folder for folder in (home, *home.parents) if not folder.exists()]
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.exists() and not output.is_dir():
-            raise UserError(f"{output} is a file, not a folder.", "Name another --output.")
-        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+        home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
+        scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
     except OSError as error:
-        raise UserError(
-            f"Cannot write to {output.parent}: {error.strerror}.", "Name another --output."
-        ) from error
+        _remove_empty(made)
+        raise _cannot_write(home, error) from error
     try:
-        yield scratch
+        with _locked(scratch):
+            yield scratch
     except Exception as error:
         check_space(scratch, error)
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        _remove_empty(made)
+
+
+def _sweep(home: Path) -> None:
+    """Removes scratch folders of runs that were killed: their locks went with them."""
+    for left in home.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # a lock that is held, or a folder that is just being removed
+            if time.time() - left.stat().st_mtime > _SETTLED_SECONDS:
+                with _locked(left, fcntl.LOCK_NB):
+                    shutil.rmtree(left)
+
+
+@contextmanager
+def _locked(folder: Path, flags: int = 0) -> Iterator[None]:
+    """Holds a folder against other runs; the system lets go when the process ends, however."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Removes folders, innermost first, unless something lies in them."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _cannot_write(folder: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write to {folder}: {error.strerror}.", "Name another --output.")
 
 
 def check_space(folder: Path, cause: Exception | None = None) -> None:
@@ -54,16 +108,35 @@ _FULL_BYTES = 256 << 10
 """Less than the smallest artifact with its report needs."""
 
 
-def move_into_place(scratch: Path, output: Path, names: list[str], stale: list[str]) -> None:
-    """Moves `names` from `scratch` to `output`, in order, and removes `stale` ones there.
+def move_into_place(
+    scratch: Path, output: Path, names: list[str], stale: Callable[[], set[str]]
+) -> None:
+    """Moves `names` from `scratch` to `output`, in order, and removes stale ones there.
 
-    Other files in `output` are left alone: it may be any folder of the user's.
+    Other files in `output` are left alone: it may be any folder of the user's. Two runs that end
+    at the same time take turns, so that all files are of one of them.
+
+    Args:
+        scratch: where the files lie, on the same disk.
+        output: where they shall lie.
+        names: which ones.
+        stale: tells the files of the last run there, once no other run can change them.
+
+    Raises:
+        UserError: `output` cannot be written, or a folder is in the way.
     """
-    output.mkdir(exist_ok=True)
-    for name in stale:
-        (output / name).unlink(missing_ok=True)
-    for name in names:
-        (scratch / name).replace(output / name)
+    try:
+        output.mkdir(exist_ok=True)
+        with _locked(output):
+            for name in names:
+                if (output / name).is_dir():
+                    raise UserError(f"{output / name} is a folder.", "Name another --output.")
+            for name in stale() - set(names):
+                (output / name).unlink(missing_ok=True)
+            for name in names:
+                (scratch / name).replace(output / name)
+    except OSError as error:
+        raise _cannot_write(output, error) from error
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +55,7 @@ class Captured:
 
     Attributes:
         program: file of the program; None where the model could not be captured.
+        script: file of the TorchScript itself, in the place of a program that could not be had.
         stages: what capture and the shared passes did to the outputs.
         passes: names of the passes that changed the graph.
         problem: why there is no program.
@@ -62,6 +65,7 @@ class Captured:
     stages: tuple[StageResult, ...] = ()
     passes: tuple[str, ...] = ()
     problem: str | None = None
+    script: Path | None = None
 
 
 def plan(options: ExportOptions, progress: Progress) -> Plan:
@@ -75,6 +79,8 @@ def plan(options: ExportOptions, progress: Progress) -> Plan:
     request = options.load
     if options.example:
         request = replace(request, example=data.read_example(options.example, preprocess))
+    elif reference := options.evaluation or options.calibration:
+        request = replace(request, sample=lambda n: data.first_sample(reference, n, preprocess))
     source = loading.load(request)
     progress.begin("model", "reading data")
     specs = source.signature.inputs
@@ -108,33 +114,64 @@ def capture(plan: Plan, target: Path, progress: Progress) -> Captured:
         log.check(Stage.PASSES, eager(program))
     except FormatError as error:
         progress.finish("model", f"cannot be captured: {error.reason}")
-        return Captured(None, tuple(log.results), problem=error.reason)
-    torch.export.save(program, target)
+        script = _keep_script(plan, target.with_name("script.pt"))
+        return Captured(None, tuple(log.results), problem=error.reason, script=script)
+    _write(target, lambda buffer: torch.export.save(program, buffer))
     progress.finish("model", "captured")
     return Captured(target, tuple(log.results), tuple(o.name for o in outcomes if o.changed))
 
 
+def _keep_script(plan: Plan, target: Path) -> Path | None:
+    """Saves TorchScript as it is, flat inputs apart; None where there is none that can be kept."""
+    import torch
+
+    if not plan.source.script:
+        return None
+    try:
+        script = loading.flat_script(plan.source)
+    except FormatError:
+        return None  # the reason of the capture is the one to tell
+    _write(target, lambda buffer: torch.jit.save(script, buffer))
+    return target
+
+
+def _write(target: Path, save: Callable[[io.BytesIO], None]) -> None:
+    """Writes what torch saves: torch itself ends the process where a disk is full."""
+    buffer = io.BytesIO()
+    save(buffer)
+    target.write_bytes(buffer.getbuffer())
+
+
 def jobs(plan: Plan, captured: Captured, folder: Path) -> list[BuildJob]:
-    """One job for each precision and format that was asked for, slowest toolchain first."""
-    if captured.program is None:
-        return []
-    order = [f for f in _SLOWEST_FIRST if f in plan.options.formats]
-    return [
-        _job(plan, captured.program, folder, p, f) for p in plan.options.precisions for f in order
+    """One job for each precision and format that was asked for, slowest toolchain first.
+
+    Of a script that cannot be captured, the one artifact that keeps its control flow.
+    """
+    asked = [
+        (precision, format)
+        for precision in plan.options.precisions
+        for format in _SLOWEST_FIRST
+        if format in plan.options.formats
     ]
+    if captured.program is None:
+        asked = [a for a in asked if captured.script and a == (Precision.FP32, Format.PTL)]
+    return [_job(plan, captured, folder, *which) for which in asked]
 
 
 _SLOWEST_FIRST = (Format.PTE, Format.TFLITE, Format.ONNX, Format.PTL)
 
 
-def _job(plan: Plan, program: Path, folder: Path, precision: Precision, format: Format) -> BuildJob:
+def _job(
+    plan: Plan, captured: Captured, folder: Path, precision: Precision, format: Format
+) -> BuildJob:
     scheme = plan.scheme(precision)
     calibration = plan.inputs.calibration
     return BuildJob(
         format=format,
         precision=precision,
         scheme=scheme,
-        program=program,
+        program=captured.program,
+        script=captured.script,
         signature=plan.source.signature,
         calibration=calibration.samples if calibration and scheme is Scheme.STATIC else (),
         evidence=plan.evidence,

@@ -23,7 +23,7 @@ from exporter.manifest import (
 from exporter.pipeline.build import BuildJob, BuildResult
 from exporter.pipeline.output import sha256, sidecars
 from exporter.pipeline.plan import Captured, Plan
-from exporter.types import Dataset, Latency, Precision, Verdict
+from exporter.types import Dataset, Latency, Precision, Scheme, Verdict
 
 GOLDEN = "golden.npz"
 
@@ -60,7 +60,7 @@ def manifest(
         folder: where artifacts and golden data lie.
         seconds: the whole job so far.
     """
-    calibration = plan.inputs.calibration
+    calibration = plan.inputs.calibration if _calibrates(plan) else None
     return Manifest(
         name=plan.name,
         created=datetime.now(UTC),
@@ -81,7 +81,7 @@ def manifest(
             samples=len(plan.evidence.golden.samples),
         ),
         artifacts=_artifacts(plan, captured, built),
-        notes=plan.inputs.notes,
+        notes=(*plan.inputs.notes, *_label_notes(plan, built)),
     )
 
 
@@ -125,7 +125,7 @@ def _artifact(job: BuildJob, result: BuildResult, captured: Captured) -> Artifac
         tolerance=asdict(job.tolerance),
         latency_ms=result.latency,
         delegation=result.delegation,
-        diverged=(early or result.diverged) if result.problem else None,
+        diverged=early or result.diverged,
         seconds=result.seconds,
         stages=result.stages,
         weight_bytes=result.weight_bytes,
@@ -150,6 +150,19 @@ def _source(plan: Plan) -> Source:
         factory=load.factory,
         notes=source.notes,
     )
+
+
+def _label_notes(plan: Plan, built: Mapping[BuildJob, BuildResult]) -> tuple[str, ...]:
+    """Labels that were given, but that no figure could be made of."""
+    parities = [result.parity for result in built.values() if result.parity]
+    if not plan.evidence.labels or not parities or any(p.accuracy is not None for p in parities):
+        return ()
+    return ("labels are not used: no output is one row of class scores a sample",)
+
+
+def _calibrates(plan: Plan) -> bool:
+    """Whether calibration data went into an artifact: only static int8 takes any."""
+    return Precision.INT8 in plan.options.precisions and plan.int8_scheme is Scheme.STATIC
 
 
 def _provenance(dataset: Dataset) -> Provenance:

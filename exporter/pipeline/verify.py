@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from exporter import data, parity
 from exporter.errors import FormatError, UserError
@@ -28,7 +28,8 @@ def verify(folder: Path, progress: Progress) -> Manifest:
     samples are within the tolerance it was exported with. What failed at export still fails.
 
     Returns:
-        The manifest with the verdicts and the parity of today; the folder is not changed.
+        The manifest with the verdicts and the parity of today, on the golden samples, and without
+        the latency, which was measured at export; the folder is not changed.
 
     Raises:
         UserError: no manifest, or the golden data is missing, changed or damaged.
@@ -37,8 +38,8 @@ def verify(folder: Path, progress: Progress) -> Manifest:
     if manifest.golden is None:
         raise UserError(f"{folder / FILE_NAME} names no golden data.", "Export again.")
     path = folder / manifest.golden.file
-    if not path.exists() or sha256(path) != manifest.golden.sha256:
-        state = "has changed since the export" if path.exists() else "is missing"
+    if not path.is_file() or sha256(path) != manifest.golden.sha256:
+        state = "has changed since the export" if path.is_file() else "is missing"
         raise UserError(
             f"{path} {state}, so there is nothing to compare with.", "Restore it, or export again."
         )
@@ -49,38 +50,64 @@ def verify(folder: Path, progress: Progress) -> Manifest:
             lane = f"{artifact.precision} {artifact.format}"
             progress.begin(lane, "running the golden samples")
             log = Path(logs) / f"{lane}.log"
-            checked.append(_check(artifact, folder, golden, log, random=manifest.evaluation.random))
+            checked.append(_check(artifact, manifest, folder, golden, log))
             progress.finish(lane, checked[-1].reason or "ok")
-    return manifest.model_copy(update={"artifacts": tuple(checked)})
+    compared_on = manifest.evaluation.model_copy(
+        update={"origin": manifest.golden.file, "samples": len(golden.samples)}
+    )
+    return manifest.model_copy(
+        update={
+            "artifacts": tuple(checked),
+            "evaluation": compared_on,
+            "reference_latency_ms": None,
+        }
+    )
 
 
 def _check(
-    artifact: Artifact, folder: Path, golden: data.Golden, log: Path, *, random: bool
+    artifact: Artifact, manifest: Manifest, folder: Path, golden: data.Golden, log: Path
 ) -> Artifact:
+    artifact = artifact.model_copy(update={"parity": None, "latency_ms": None})  # of the export
     if artifact.file is None:
         return artifact
     for name, digest in {artifact.file: artifact.sha256, **artifact.sidecars}.items():
-        if not (folder / name).exists():
+        if not (folder / name).is_file():  # to read a pipe would never end
             return _failed(artifact, f"{name} is missing")
         if sha256(folder / name) != digest:
             return _failed(artifact, f"{name} has changed since the export (sha256 differs)")
     try:
         with IsolatedRunner(artifact.format, folder / artifact.file, log) as runner:
             measured = parity.compare(
-                golden.outputs, (runner.run(s) for s in golden.samples), golden.labels
+                golden.outputs,
+                (runner.run(s) for s in golden.samples),
+                golden.labels,
+                manifest.signature.outputs,
             )
     except (FormatError, Mismatch) as error:
         return _failed(artifact, str(error))
-    problem = parity.judge(measured, _tolerance(artifact), random=random)
+    artifact = artifact.model_copy(update={"parity": measured})
+    problem = parity.judge(measured, _tolerance(artifact), random=manifest.evaluation.random)
     if problem and artifact.verdict is Verdict.PASS:
         return _failed(artifact, f"on the golden samples, {problem}")
-    return artifact.model_copy(update={"parity": measured})
+    return artifact
 
 
 def _tolerance(artifact: Artifact) -> Tolerance:
     """The tolerance of the export, loosened to what this artifact itself showed on the few golden
-    samples then: one sample of 16 that disagrees is no news if it disagreed before."""
-    tolerance = TypeAdapter(Tolerance).validate_python(artifact.tolerance)
+    samples then: one sample of 16 that disagrees is no news if it disagreed before.
+
+    Raises:
+        UserError: the manifest holds no bounds to judge by.
+    """
+    try:
+        tolerance = TypeAdapter(Tolerance).validate_python(artifact.tolerance)
+    except ValidationError:
+        tolerance = Tolerance()
+    if tolerance == Tolerance(reason=tolerance.reason):
+        raise UserError(
+            f"{FILE_NAME} holds no tolerance to judge {artifact.file} by.",
+            "Restore it, or export again.",
+        )
     before = artifact.golden_parity
     if before is None:
         return tolerance

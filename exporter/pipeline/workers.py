@@ -6,6 +6,7 @@ file. If it dies, the others go on and its last words become the reason.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -18,12 +19,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from exporter.errors import FormatError, UserError
+from exporter.errors import FormatError, UserError, refusal
 
 T = TypeVar("T")
 Target = Callable[..., None]
 """Called in the worker as `target(connection, *args)`."""
 
+_PR_SET_PDEATHSIG = 1
+"""Of <linux/prctl.h>."""
 _LAST_WORDS = 300
 _GRACE_SECONDS = 5.0
 
@@ -74,7 +77,7 @@ class Worker(Generic[T]):
         with log.open("ab") as sink:
             process = subprocess.Popen(
                 # -P: a random.py in the user's folder must not shadow the standard library's.
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "OMP_NUM_THREADS": str(threads)},
                 stdin=subprocess.DEVNULL,
@@ -133,8 +136,8 @@ class Worker(Generic[T]):
             return "the worker process closed its pipe without a word"
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
-            if -code == signal.SIGKILL:
-                how += " (out of memory?)"
+            if -code == signal.SIGKILL:  # from outside: what it said last has no bearing
+                return f"the native code {how} (out of memory?)"
         else:
             how = f"ended with exit code {code}"
         words = _last_words(self.log)
@@ -154,8 +157,17 @@ def _last_words(log: Path) -> str:
     return " / ".join(lines[-3:])[-_LAST_WORDS:]
 
 
-def _main(connection: Connection) -> None:
+def _end_with(parent: int) -> None:
+    """On Linux the kernel ends this process with its parent, even one that was killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it went before we asked
+            os._exit(1)
+
+
+def _main(connection: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it stops us
+    _end_with(parent)
     try:
         sys.path[:] = connection.recv()
         target, args = connection.recv()
@@ -166,12 +178,21 @@ def _main(connection: Connection) -> None:
         connection.send(Raised("format", error.reason))
     except (EOFError, BrokenPipeError):
         pass  # the parent has gone, or wants no more
-    except Exception:
-        connection.send(Raised("bug", traceback.format_exc()))
+    except MemoryError:
+        connection.send(Raised("format", "there is not enough memory for it"))
+    except Exception as error:
+        known = refusal(error) if isinstance(error, OSError) else None
+        bug = Raised("bug", traceback.format_exc())
+        connection.send(Raised("user", known.message, known.hint) if known else bug)
 
 
 if __name__ == "__main__":
     # Pickled by its importable name: `Raised` of `__main__` would be another class over there.
     from exporter.pipeline import workers
 
-    workers._main(Connection(int(sys.argv[1])))
+    workers._main(Connection(int(sys.argv[1])), int(sys.argv[2]))
+    # Everything is sent and on disk: to tear down the toolchains' modules takes seconds,
+    # in which the parent would wait.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -15,6 +15,13 @@ from exporter.types import Sample, Scheme
 # How PT2E writes a dequantized tensor; a graph with none of these has nothing quantized in it.
 _DEQUANTIZE = "quantized_decomposed.dequantize"
 
+_RECURRENT = {
+    torch.ops.aten.lstm.input,
+    torch.ops.aten.gru.input,
+    torch.ops.aten.rnn_tanh.input,
+    torch.ops.aten.rnn_relu.input,
+}
+
 
 def quantize(
     program: ExportedProgram, scheme: Scheme, calibration: tuple[Sample, ...] = ()
@@ -48,14 +55,21 @@ def quantize(
             prepared(*sample)
         converted = convert_pt2e(prepared)
     embeddings = quantize_embeddings(converted)
-    if not embeddings and not any(
-        str(n.target).startswith(_DEQUANTIZE) for n in converted.graph.nodes
-    ):
+    if not embeddings and not _has_int8(converted) and not _has_recurrence(converted):
         raise FormatError(
             f"int8 was asked for, but with {scheme} activations the model has no operator that "
             "can be quantized"
         )
     return reexport(converted, program)
+
+
+def _has_int8(module: torch.fx.GraphModule) -> bool:
+    return any(str(n.target).startswith(_DEQUANTIZE) for n in module.graph.nodes)
+
+
+def _has_recurrence(module: torch.fx.GraphModule) -> bool:
+    """Whether whole recurrent networks are left, whose weights the `.ptl` stores as int8."""
+    return any(n.target in _RECURRENT for n in module.graph.nodes)
 
 
 def _tensors(sample: Sample) -> tuple[torch.Tensor, ...]:

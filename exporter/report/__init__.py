@@ -9,6 +9,6 @@
 from __future__ import annotations
 
 from exporter.report.html import render_html
-from exporter.report.table import render_table
+from exporter.report.table import REPORT_NAME, render_table
 
-__all__ = ["render_html", "render_table"]
+__all__ = ["REPORT_NAME", "render_html", "render_table"]

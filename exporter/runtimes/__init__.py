@@ -16,7 +16,9 @@ from exporter.errors import FormatError
 from exporter.types import Format
 
 if TYPE_CHECKING:
-    from exporter.runtimes.api import ConvertFn, DescribeFn, RunnerApi
+    from collections.abc import Callable
+
+    from exporter.runtimes.api import Conversion, ConvertFn, DescribeFn, RunnerApi
 
 RUNTIMES = {
     Format.PTL: "PyTorch Lite Interpreter",
@@ -34,6 +36,11 @@ with their own toolchain, which knows what their kernels fuse."""
 def load_convert(format: Format) -> ConvertFn:
     """`convert` of a runtime; imports its toolchain."""
     return _module(format, "convert").convert
+
+
+def load_convert_script() -> Callable[..., Conversion]:
+    """`convert_script` of the Lite Interpreter, the one runtime that keeps control flow."""
+    return _module(Format.PTL, "convert").convert_script
 
 
 def load_runner(format: Format) -> type[RunnerApi]:

@@ -363,6 +363,10 @@ def test_a_function_with_a_limit_keeps_the_order(module: str) -> None:
     assert len(set(chosen)) == 6
     assert chosen == sorted(chosen)
     assert max(chosen) > 6  # not the first ones
+    everything = load_dataset(f"{module}:arrays", IMAGE)
+    assert everything.left_out == 0
+    left_out = load_dataset(f"{module}:arrays", IMAGE, limit=6).left_out
+    assert left_out == len(everything.samples) - 6
     assert chosen == values(load_dataset(f"{module}:arrays", IMAGE, limit=6))
 
 

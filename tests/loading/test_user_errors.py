@@ -145,7 +145,7 @@ def test_a_model_option_that_does_not_fit(tmp_path: Path) -> None:
         (f"{ZOO}:Tniy", {}, "Did you mean Tiny"),
         (f"{ZOO}:failing", {"depth": 4}, "raised ValueError: depth 4 is too deep"),
         (f"{ZOO}:failing", {}, "missing 1 required.*--arg KEY=VALUE"),
-        (f"{ZOO}:not_a_module", {}, "gave a int, not a torch.nn.Module"),
+        (f"{ZOO}:not_a_module", {}, "gave an int, not a torch.nn.Module"),
         (f"{ZOO}:__doc__", {}, "is a str"),
     ],
 )
@@ -159,6 +159,14 @@ def test_a_factory_module_that_raises(tmp_path: Path, monkeypatch: pytest.Monkey
     refuse("breaks_on_import cannot be imported: ZeroDivisionError", "breaks_on_import:x")
 
 
+def test_a_torchvision_of_another_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wants_vision.py").write_text(
+        "import torch\ntorch.library.register_fake('torchvision::nms')(lambda: None)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    refuse("nms does not exist.*torchvision was built for another torch", "wants_vision:x")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite(value: float, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
@@ -166,7 +174,12 @@ def test_weights_that_are_not_finite(value: float, tmp_path: Path) -> None:
     with torch.no_grad():
         model.head.bias[1] = value
     torch.save(model.state_dict(), path)
-    refuse(r"parameter head\.bias holds 1 values", path, factory=f"{ZOO}:Tiny", inputs=SHAPE)
+    refuse(
+        r"parameter head\.bias holds values that are NaN or infinite .1 of",
+        path,
+        factory=f"{ZOO}:Tiny",
+        inputs=SHAPE,
+    )
 
 
 def test_inputs(tmp_path: Path) -> None:

@@ -92,3 +92,14 @@ class Unconvertible(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.linalg.svd(x * 2)[1]
+
+
+class Projected(nn.Module):
+    """An LSTM that ONNX's own cannot express."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(8, 8, proj_size=4, bidirectional=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.lstm(x)[0]

@@ -23,6 +23,7 @@ from tests.onnx_runtime.models import (
     ConvNet,
     Odd,
     PassThrough,
+    Projected,
     TextModel,
     Unconvertible,
     seeded,
@@ -38,6 +39,7 @@ MODELS = [
     pytest.param(Block, (torch.linspace(-2, 2, 5 * 32).reshape(1, 5, 32),), id="attention"),
     pytest.param(TextModel, (TOKENS, MASK), id="integer inputs, LSTM, two outputs"),
     pytest.param(Odd, (torch.linspace(-1, 1, 40).reshape(1, 4, 10),), id="GRU, conv1d, transposed"),
+    pytest.param(Projected, (torch.linspace(-1, 1, 24).reshape(3, 1, 8),), id="LSTM projections"),
     pytest.param(PassThrough, (torch.ones(2, 3),), id="outputs that are input or constant"),
 ]
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torch import nn
 
 from exporter.errors import FormatError
 from exporter.runtimes.onnx.audit import int8_share
@@ -122,6 +123,24 @@ def test_dynamic_products_run_as_int8(tmp_path: Path) -> None:
     assert found["MatMul"] == 2  # both products of attention
     assert "Gemm" not in found
     assert_close(model, target, samples_like(4, tokens), recorder, 30)
+
+
+def test_a_product_of_a_product_and_of_an_embedding(tmp_path: Path) -> None:
+    """What each makes has a name of its own, though the next one quantizes its result."""
+
+    class Narrow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 8))
+
+        def forward(self, words: torch.Tensor) -> torch.Tensor:
+            return self.layers(words)
+
+    words = torch.arange(5)[None]
+    target = tmp_path / "m.onnx"
+    notes, recorder = int8(seeded(Narrow()), words, target=target, scheme=Scheme.DYNAMIC)
+    assert "2 of 2 matrix products run as int8" in notes
+    assert_close(seeded(Narrow()), target, ((words.numpy(),),), recorder, 30)
 
 
 def test_dynamic_convolutions_have_int8_weights(tmp_path: Path) -> None:

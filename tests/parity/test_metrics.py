@@ -74,6 +74,7 @@ def test_a_bad_small_output_is_not_hidden_by_a_good_large_one() -> None:
     parity = compare(reference, measured)
     assert parity.sqnr_db == pytest.approx(10 * math.log10(0.05 / 0.02))
     assert parity.cosine == pytest.approx(0.04 / 0.05)
+    assert parity.worst_output == "output_1"
 
 
 def test_a_negated_output_has_cosine_minus_one() -> None:
@@ -107,6 +108,16 @@ def test_agreement_and_accuracy_count_samples() -> None:
 
 def one_row(*values: float) -> list[Tensors]:
     return [(np.array([values], np.float32),)]
+
+
+def test_directions_have_no_top1() -> None:
+    """A normalized embedding has no classes; but labels say that it has."""
+    reference = [*one_row(0.6, -0.8), *one_row(-0.8, 0.6)]
+    assert compare(reference, reference).top1_agreement is None
+    assert compare(reference, reference, labels=[0, 1]).top1_agreement == 1
+    probabilities = [*one_row(1, 0), *one_row(0, 1)]
+    assert compare(probabilities, probabilities).top1_agreement == 1
+    assert compare([*reference, *one_row(3, -1)], [*reference, *one_row(3, -1)]).top1_agreement == 1
 
 
 def test_a_batch_agrees_row_by_row_and_has_no_accuracy() -> None:

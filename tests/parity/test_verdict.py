@@ -36,6 +36,11 @@ def test_the_sentence_has_measured_and_allowed_values_most_telling_first() -> No
     assert judge(BAD, FP32, random=False).endswith("max |Δ| 3 is above 0.001")
 
 
+def test_of_several_outputs_the_worst_is_named() -> None:
+    parity = replace(BAD, top1_agreement=None, accuracy=None, worst_output="boxes")
+    assert judge(parity, INT8, random=False) == "SQNR 3.1 dB of output boxes is below 10 dB"
+
+
 @pytest.mark.parametrize(
     ("change", "tolerance"),
     [

@@ -9,13 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from exporter.passes import apply
+from exporter.passes import FOR_FORMAT, SHARED, apply
 from exporter.passes.conv1d_to_conv2d import Conv1dToConv2d
 from exporter.passes.drop_dropout import DropDropout
 from exporter.passes.drop_noops import DropNoops
 from exporter.passes.fuse_activation import FuseActivation
 from exporter.passes.fuse_linear import FuseLinear
+from exporter.passes.literal_padding import LiteralPadding
+from exporter.passes.view_to_reshape import ViewToReshape
 from exporter.passes.write_out_attention import WriteOutAttention
+from exporter.types import Format
 from tests.passes.support import run_passes
 from tests.support import captured
 
@@ -132,6 +135,43 @@ def test_what_only_looks_like_a_noop_stays():
 def test_an_input_is_not_handed_through_as_output():
     _, after, _ = run_passes(Plain(lambda x: x.clone()), torch.randn(3), passes=(DropNoops(),))
     assert after == {"clone": 1}
+
+
+def test_views_do_not_depend_on_strides():
+    model, x = Plain(lambda x: x.view(2, 12)[:, 1:].contiguous().view(22)), torch.randn(4, 6)
+    before, after, (outcome,) = run_passes(model, x, passes=(ViewToReshape(),))
+    assert before["view"] == outcome.count == 2
+    assert (after["view"], after["reshape"]) == (0, 2)
+
+
+def test_a_view_that_relied_on_the_strides_of_attention():
+    """Fused attention gives (B, L, H, D) in memory; written out, it gives (B, H, L, D)."""
+
+    def body(x):
+        heads = fn.silu(x, inplace=True).view(2, 5, 4, 3).transpose(1, 2)
+        mixed = fn.scaled_dot_product_attention(heads, heads, heads)
+        return mixed.transpose(1, 2).contiguous().view(2, 5, 12)
+
+    model, x = Plain(lambda x: body(x * 1.5)), torch.randn(2, 5, 12)
+    _, after, _ = run_passes(model, x, passes=(*SHARED, *FOR_FORMAT[Format.PTE]))
+    assert not after.keys() & {"scaled_dot_product_attention", "view"}
+
+
+@pytest.mark.parametrize(
+    ("conv", "shape"),
+    [
+        (nn.Conv2d(4, 6, 3, padding="same", dilation=2), (1, 4, 7, 8)),
+        (nn.Conv2d(4, 4, (2, 5), padding="same", groups=2, bias=False), (1, 4, 7, 8)),
+        (nn.Conv1d(4, 6, 4, padding="same"), (1, 4, 9)),
+        (nn.Conv2d(4, 6, 3, padding="valid", stride=2), (1, 4, 7, 8)),
+    ],
+)
+def test_padding_in_words_becomes_numbers(conv, shape):
+    _, after, _ = run_passes(conv, torch.randn(shape), passes=(LiteralPadding(),))
+    odd = any(k % 2 == 0 for k in conv.kernel_size)
+    assert after["constant_pad_nd"] == odd
+    program, _ = apply(captured(conv, torch.randn(shape)), (LiteralPadding(),))
+    assert not any("padding" in str(n.target) for n in program.graph.nodes)
 
 
 def test_dropout_goes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -28,8 +29,17 @@ def raises(connection: Connection, kind: str) -> None:
         raise UserError("wrong shape", "use another")
     if kind == "format":
         raise FormatError("no kernel for aten.foo")
+    if kind == "disk":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.onnx")
+    if kind == "memory":
+        raise MemoryError
     raise KeyError("a bug of ours")
 
 
 def stubborn(connection: Connection) -> None:
+    signal.pause()
+
+
+def stubborn_once_told(connection: Connection) -> None:
+    connection.send("here")
     signal.pause()

@@ -88,3 +88,28 @@ def same_pad() -> nn.Module:
         nn.ZeroPad2d((0, 1, 0, 1)),
         nn.Conv2d(32, 8, 2),
     )
+
+
+class Pieces(nn.Module):
+    """Halves of a tensor, cut by `chunk` and by slices, with ranges that differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        left, right = y.chunk(2, 1)
+        return torch.cat([left * torch.sigmoid(right), y[:, :2] * 0.1 + 3, y[:, 6:]], 1)
+
+
+class TwoReaders(nn.Module):
+    """A mask that is given out and shown smaller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3, padding="same", dilation=2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mask = self.conv(x)
+        return mask, nn.functional.interpolate(mask, scale_factor=0.5, mode="bilinear")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,12 @@ from torch.export import Dim, export
 from exporter.errors import FormatError
 from exporter.passes import FOR_FORMAT, SHARED, apply
 from exporter.quantize.half import to_half
-from exporter.types import Format
+from exporter.runtimes.pte.batch import LARGEST
+from exporter.runtimes.pte.convert import convert
+from exporter.types import Format, Precision
 from tests.pte.models import Attention, Recurrent, Svd, Words
 from tests.pte.support import assert_float_matches, made, passed, ran, sqnr
-from tests.support import Flat, captured, eager
+from tests.support import Flat, Recorder, captured, eager, job_for
 
 
 def test_convolutions_become_one_delegate(tmp_path):
@@ -60,7 +64,9 @@ def test_float16_inside_float32_outside(tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
     x = torch.randn(1, 3, 8, 8)
     path, sample = tmp_path / "a.pte", (x.numpy(),)
-    made(path, model, x, program=to_half(passed(model, x)))
+    half = to_half(passed(model, x))
+    job = job_for(model, x, target=path, program=half, precision=Precision.FP16)
+    assert any("convolutions as float32 only" in note for note in convert(job, Recorder()).notes)
     assert sqnr(eager(model)(sample), ran(path, sample)) > 50
 
 
@@ -86,6 +92,21 @@ def test_a_batch_that_varies(tmp_path, model, shape):
         sample = (torch.randn(size, *shape).numpy(),)
         (found,) = ran(tmp_path / "a.pte", sample)
         np.testing.assert_allclose(found, eager(model)(sample)[0], atol=1e-4)
+
+
+def test_a_batch_without_a_bound_gets_one(tmp_path):
+    """As `exporter.loading` captures it; left alone, the file takes the example's batch at most."""
+    model, x = nn.Sequential(nn.Linear(6, 8), nn.ReLU()).eval(), torch.randn(2, 6)
+    program = export(Flat(model), (x,), dynamic_shapes={"inputs": ({0: Dim("batch", min=1)},)})
+    job = job_for(model, x, target=tmp_path / "a.pte", program=program)
+    notes = convert(replace(job, dynamic_batch=True), Recorder()).notes
+    assert f"takes batches of up to {LARGEST}, for which its memory is planned" in notes
+    for size in (1, 3, LARGEST):
+        sample = (torch.randn(size, 6).numpy(),)
+        (found,) = ran(tmp_path / "a.pte", sample)
+        np.testing.assert_allclose(found, eager(model)(sample)[0], atol=1e-5)
+    with pytest.raises(FormatError, match="input_0"):
+        ran(tmp_path / "a.pte", (np.zeros((LARGEST + 1, 6), np.float32),))
 
 
 def test_an_operator_without_kernel_is_named_with_its_line(tmp_path):

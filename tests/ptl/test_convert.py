@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from exporter import passes
 from exporter.errors import FormatError
 from exporter.quantize.pt2e import quantize
 from exporter.runtimes.ptl import graph, int8, kernels
@@ -226,6 +227,32 @@ def test_buffers_start_as_the_model_has_them(tmp_path: Path) -> None:
     convert(job_for(Counter(), x, target=tmp_path / "m.ptl", program=program), Recorder())
     with Runner(tmp_path / "m.ptl") as runner:
         assert [runner.run((x.numpy(),))[0][0, 0] for _ in range(2)] == [1, 2]
+
+
+def test_a_number_written_into_a_slice(tmp_path: Path) -> None:
+    class Writes(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x * 2
+            x[:, 0] = 7
+            return x
+
+    x = torch.randn(2, 3)
+    program, _ = passes.apply(captured(Writes(), x), passes.SHARED)
+    job = job_for(Writes(), x, target=tmp_path / "m.ptl", program=program)
+    convert(job, Recorder())
+    with Runner(job.target) as runner:
+        assert np.array_equal(runner.run((x.numpy(),))[0], Writes()(x).numpy())
+
+
+def test_a_script_with_a_fixed_batch_is_refused(tmp_path: Path) -> None:
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.view(1, 4) if bool(x.sum() > 0) else x.view(1, 4) * 2
+
+    x, target = np.ones((1, 2, 2), "f4"), tmp_path / "m.ptl"
+    spec = Signature((TensorSpec("x", (1, 2, 2), "float32"),), ())
+    with pytest.raises(FormatError, match="does not take a batch of 2"):
+        convert_script(torch.jit.script(Fixed()), spec, (x,), target, dynamic_batch=True)
 
 
 def test_branches_are_refused_with_their_line(tmp_path: Path) -> None:

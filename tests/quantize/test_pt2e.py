@@ -114,6 +114,62 @@ def test_dynamic_leaves_depthwise_float(block: nn.Module) -> None:
     assert sqnr(result, block, samples_like(4, IMAGE)) > 30
 
 
+def test_dynamic_leaves_a_single_channel_float() -> None:
+    """XNNPACK takes it for depthwise; int8, it would run on the reference kernels."""
+    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 1)).eval()
+    image = torch.zeros(1, 1, 8, 8)
+    result = quantize(captured(net, image), Scheme.DYNAMIC)
+    assert operators(result)["quantized_decomposed.choose_qparams.tensor"] == 1
+    assert sqnr(result, net, samples_like(4, image)) > 35
+
+
+@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+def test_layers_that_share_a_bias_or_a_weight_are_all_quantized(scheme: Scheme) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
+            self.b.bias = self.a.bias
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(nn.functional.silu(self.a(nn.functional.silu(self.a(x)))))
+
+    net, image = Tied().eval(), torch.zeros(1, 3, 9, 9)
+    result = quantize(captured(net, image), scheme, samples_like(4, image))
+    convs = [n for n in result.graph.nodes if n.target is torch.ops.aten.conv2d.default]
+    assert len(convs) == 3
+    for conv in convs:
+        assert all("dequantize" in str(n.target) for n in conv.args[:2])
+
+
+def test_pieces_keep_the_range_of_the_whole() -> None:
+    class Pieces(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            left, right = self.conv(x).chunk(2, 1)
+            return left + right
+
+    result = quantize(captured(Pieces(), IMAGE), Scheme.STATIC, samples_like(4, IMAGE))
+    slices = [n for n in result.graph.nodes if n.target is torch.ops.aten.slice.Tensor]
+    assert len(slices) == 2
+    for piece in slices:
+        (quantize_again,) = piece.users
+        assert quantize_again.args[1:] == piece.args[0].args[1:]
+
+
+def test_small_values_survive_static_int8() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)).eval()
+    with torch.no_grad():
+        for parameter in net[2].parameters():
+            parameter.mul_(1e-3)
+    samples = samples_like(4, IMAGE)
+    assert sqnr(quantize(captured(net, IMAGE), Scheme.STATIC, samples), net, samples) > 25
+
+
 def test_weights_are_symmetric_int8_per_channel(block: nn.Module) -> None:
     result = quantize(captured(block, IMAGE), Scheme.DYNAMIC)
     stored = [v for v in result.state_dict.values() if v.dtype == torch.int8]
@@ -162,6 +218,82 @@ def test_masks_and_integers_stay_as_they_are(scheme: Scheme) -> None:
     assert np.abs(scores - expected).max() < 0.01
     assert np.array_equal(ids, expected_ids)
     assert ids.dtype == np.int64
+
+
+@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+def test_an_integer_plus_a_number_stays_an_integer(scheme: Scheme) -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+            return self.head(x), (ids + 1) * 3
+
+    net = Positions().eval()
+    sample = (np.ones((1, 4), np.float32), np.array([5], np.int32))
+    program = captured(net, *(torch.from_numpy(x) for x in sample))
+    _, ids = eager(quantize(program, scheme, (sample,)).module())(sample)
+    assert ids.dtype == np.int32
+    assert ids.tolist() == [18]
+
+
+class PostNorm(nn.Module):
+    """A block of BERT: two sums that are normalized, one of them masked with -10000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.out = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        shares = (self.mix(x) + (1.0 - keep) * -10000.0).softmax(1)
+        return self.norm(x + self.out(shares * x))
+
+
+def test_static_keeps_masks_and_the_residual_stream_out_of_int8() -> None:
+    torch.manual_seed(0)
+    net = PostNorm().eval()
+    rng = np.random.default_rng(0)
+    keep = np.array([[[1.0], [1.0], [0.0]]], np.float32)
+    samples = tuple((rng.standard_normal((1, 3, 8), np.float32), keep) for _ in range(8))
+    example = tuple(torch.from_numpy(x) for x in samples[0])
+    result = quantize(captured(net, *example), Scheme.STATIC, samples)
+    exact = [n for n in result.graph.nodes if str(n.target) == "aten.layer_norm.default"]
+    exact += [n for n in result.graph.nodes if str(n.target) == "aten.softmax.int"]
+    sources = [str(source.target) for node in exact for source in node.all_input_nodes]
+    assert sources.count("aten.add.Tensor") == 2
+    assert sqnr(result, net, samples) > 25
+
+
+def test_a_layer_of_a_constant_stays_float() -> None:
+    class FirstState(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read, self.recall = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.read(x) + self.recall(torch.zeros(1, 4))
+
+    x = torch.ones(1, 4)
+    found = operators(quantize(captured(FirstState().eval(), x), Scheme.DYNAMIC))
+    assert found["quantized_decomposed.dequantize_per_channel.default"] == 1
+    assert found["quantized_decomposed.choose_qparams.tensor"] == 1
+
+
+def test_a_recurrent_network_is_left_for_the_runtime_that_stores_it_as_int8() -> None:
+    net = nn.LSTM(4, 4).eval()
+
+    class Output(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x)[0]
+
+    result = quantize(captured(Output(), torch.ones(3, 1, 4)), Scheme.DYNAMIC)
+    assert operators(result)["aten.lstm.input"] == 1
 
 
 def test_embedding_rows_are_looked_up_as_int8() -> None:

@@ -119,3 +119,26 @@ def test_sorting_runs_in_litert_without_a_sort(tmp_path: Path) -> None:
     sample = (x.numpy(),)
     for have, want in zip(runner.run(sample), eager(module)(sample), strict=True):
         np.testing.assert_array_equal(have, want)
+
+
+class GroupedQueries(nn.Module):
+    """Two heads of queries share one head of keys, which is turned after it was repeated."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared = x[:, :1].unsqueeze(2).expand(1, 1, 2, 16, 8).reshape(1, 2, 16, 8)
+        return x @ shared.transpose(-1, -2)
+
+
+def test_what_is_repeated_may_be_turned(tmp_path: Path) -> None:
+    x = torch.randn(1, 2, 16, 8)
+    runner, _, _ = models.export(lambda: (GroupedQueries(), (x,)), tmp_path / "m.tflite")
+    sample = (x.numpy(),)
+    want = eager(GroupedQueries())(sample)[0]
+    np.testing.assert_allclose(runner.run(sample)[0], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2, 4), (5, 3, 2, 4), (-1, 2, 4), (3, 40, 4)])
+def test_repeating_stays_the_same_in_eager(sizes: tuple[int, ...]) -> None:
+    x = torch.randn(3, 1 if 40 in sizes else 2, 4)[: 1 if sizes[0] == 3 else 3]
+    rewritten = Rewritten(captured(Do(lambda x: x.expand(sizes) * 2), x))
+    assert torch.equal(rewritten(x)[0], x.expand(sizes) * 2)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ai_edge_quantizer import quantizer, recipe
+from torch import Tensor, nn
 
 from exporter.errors import FormatError
 from exporter.runtimes.tflite.convert import float_file
@@ -122,3 +124,14 @@ def test_without_any_runtime_it_says_what_to_install(
 def test_loading_prints_nothing(crossed_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Runner(crossed_file)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_scalar_input_keeps_its_shape(tmp_path: Path) -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor, by: Tensor) -> Tensor:
+            return x * by
+
+    inputs = (torch.ones(1, 3), torch.tensor(2.0))
+    runner, _, _ = models.export(lambda: (Scaled(), inputs), tmp_path / "m.tflite")
+    (product,) = runner.run(tuple(x.numpy() for x in inputs))
+    assert product.tolist() == [[2, 2, 2]]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import get_decompositions
 
 _ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
+_LSTM = torch.ops.aten.lstm.input
+_WRITTEN_OUT = get_decompositions([_LSTM])[_LSTM]
 
 
 def _attention_as_4d(
@@ -40,7 +43,19 @@ def _attention_as_4d(
     return _ATTENTION(*grown, mask, *rest, **options).reshape(*query.shape[:-1], value.shape[-1])
 
 
+def _projected_lstm(x: Tensor, state: Sequence[Tensor], *rest: Any, **options: Any) -> Any:
+    """An LSTM whose h is a projection of c; torch.onnx loses the projection, ONNX has none.
+
+    Returns:
+        The same result step by step, or `NotImplemented` where there is no projection.
+    """
+    h, c = state
+    if h.shape[-1] == c.shape[-1]:
+        return NotImplemented
+    return _WRITTEN_OUT(x, state, *rest, **options)
+
+
 DECOMPOSED: MappingProxyType[Any, Callable[..., Any]] = MappingProxyType(
-    {_ATTENTION: _attention_as_4d}
+    {_ATTENTION: _attention_as_4d, _LSTM: _projected_lstm}
 )
 """Operator -> what it becomes; `NotImplemented` leaves a node alone."""

@@ -72,11 +72,11 @@ class _Rewriter:
                 "MatMulInteger", [f"{source}_u8", weight, f"{source}_zero"], [f"{out}_int32"]
             ),
             helper.make_node("Cast", [f"{out}_int32"], [f"{out}_cast"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{source}_scale", scale], [f"{out}_scale"]),
+            helper.make_node("Mul", [f"{source}_scale", scale], [f"{out}_factor"]),
         ]
         bias = node.input[2] if len(node.input) > 2 else ""
         result = f"{out}_product" if bias else out
-        nodes.append(helper.make_node("Mul", [f"{out}_cast", f"{out}_scale"], [result]))
+        nodes.append(helper.make_node("Mul", [f"{out}_cast", f"{out}_factor"], [result]))
         if bias:
             nodes.append(helper.make_node("Add", [result, bias], [out]))
         return nodes

@@ -109,8 +109,8 @@ def _lookup(node: NodeProto) -> list[NodeProto]:
     """An embedding whose rows are scaled after they were looked up."""
     table, index, out = node.input[0], node.input[1], node.output[0]
     return [
-        helper.make_node("Gather", [f"{table}_int8", index], [f"{out}_int8"], axis=0),
-        helper.make_node("Cast", [f"{out}_int8"], [f"{out}_cast"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", [f"{table}_scale", index], [f"{out}_scale"], axis=0),
-        helper.make_node("Mul", [f"{out}_cast", f"{out}_scale"], [out]),
+        helper.make_node("Gather", [f"{table}_int8", index], [f"{out}_rows"], axis=0),
+        helper.make_node("Cast", [f"{out}_rows"], [f"{out}_cast"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{table}_scale", index], [f"{out}_factor"], axis=0),
+        helper.make_node("Mul", [f"{out}_cast", f"{out}_factor"], [out]),
     ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import (
     EdgeCompileConfig,
@@ -19,11 +20,15 @@ from exporter.errors import FormatError
 from exporter.runtimes.api import CheckFn, Conversion, ConvertJob
 from exporter.runtimes.locate import blame, source_line
 from exporter.runtimes.pte import delegation
+from exporter.runtimes.pte.batch import LARGEST, bound_sizes
 from exporter.runtimes.pte.dynamic import quantizer_each, sound_layout
 from exporter.runtimes.pte.edge import plain_views
 from exporter.runtimes.pte.kernels import available
 from exporter.runtimes.pte.quiet import hushed
+from exporter.runtimes.pte.static import dequantizer_each
 from exporter.types import Delegation, Precision
+
+_CONVS = {torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}
 
 _OPERATOR = re.compile(r"\b(?:aten|quantized_decomposed|torchvision)(?:\.|::)\w+(?:\.\w+)?")
 
@@ -34,17 +39,22 @@ def convert(job: ConvertJob, check: CheckFn) -> Conversion:  # noqa: ARG001 (qua
     Raises:
         FormatError: an operator cannot be lowered, or has no kernel in the runtime.
     """
+    known = available()  # first: with the kernels come the operators that lowering looks up
     with hushed(), sound_layout():
         edge = _lowered(job)
         counts = delegation.count(edge.exported_program())
         final = _finished(edge, job.program)
-    _require_kernels(final, edge.exported_program())
+    _require_kernels(final, edge.exported_program(), known)
     job.target.write_bytes(final.buffer)
     return Conversion(notes=tuple(_notes(job, counts)), delegation=counts)
 
 
 def _lowered(job: ConvertJob) -> EdgeProgramManager:
-    program = quantizer_each(job.program) if job.precision is Precision.INT8 else job.program
+    program = job.program
+    if job.precision is Precision.INT8:
+        program = dequantizer_each(quantizer_each(program))
+    if job.dynamic_batch:
+        bound_sizes(program)
     with _complaints_named(program):
         return to_edge_transform_and_lower(
             program,
@@ -93,9 +103,10 @@ def _located(program: ExportedProgram, names: Iterable[str]) -> str:
     return ""
 
 
-def _require_kernels(final: ExecutorchProgramManager, edge: ExportedProgram) -> None:
+def _require_kernels(
+    final: ExecutorchProgramManager, edge: ExportedProgram, known: frozenset[str]
+) -> None:
     """Fails now, by name and line, rather than on the phone with an error code."""
-    known = available()
     plan = final.executorch_program.execution_plan[0]
     for operator in plan.operators:
         name = f"{operator.name}.{operator.overload}" if operator.overload else operator.name
@@ -112,6 +123,9 @@ def _notes(job: ConvertJob, counts: Delegation) -> Iterator[str]:
     if counts.outside:
         listed = ", ".join(f"{name} x{n}" if n > 1 else name for name, n in counts.outside.items())
         yield f"runs on portable kernels, outside XNNPACK: {listed}"
+    has_convs = any(n.target in _CONVS for n in job.program.graph.nodes)
+    if job.precision is Precision.FP16 and has_convs:
+        yield "XNNPACK takes weights of convolutions as float32 only, so they are no smaller"
     if not counts.delegates:
         yield "nothing is delegated to XNNPACK: expect it to be slow"
     if any(name.startswith("quantized_decomposed.") for name in counts.outside):
@@ -120,4 +134,4 @@ def _notes(job: ConvertJob, counts: Delegation) -> Iterator[str]:
             "link ExecuTorch's quantized kernels"
         )
     if job.dynamic_batch:
-        yield "memory is planned for the largest batch"
+        yield f"takes batches of up to {LARGEST}, for which its memory is planned"

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.jit import ScriptModule
 
-from exporter.errors import FormatError
+from exporter.errors import FormatError, UserError
 from exporter.runtimes.api import CheckFn, Conversion, ConvertJob
 from exporter.runtimes.locate import blame
 from exporter.runtimes.ptl.archive import SIGNATURE_FILE, Stored
@@ -78,8 +78,10 @@ def convert_script(
         Notes that name the passes applied.
 
     Raises:
-        FormatError: an operator cannot be saved or loaded.
+        FormatError: an operator cannot be saved or loaded, or the batch cannot vary.
     """
+    if dynamic_batch:
+        _check_script_batch(script, example)
     optimized, applied = optimize(copy.deepcopy(script).eval(), prepack=True)
     stored = Stored(signature, dynamic_batch, Precision.FP32, Scheme.FLOAT)
     _save(optimized, stored, target, None)
@@ -131,6 +133,15 @@ def _check_batch(traced: ScriptModule, job: ConvertJob) -> None:
             )
 
 
+def _check_script_batch(script: ScriptModule, example: Sample) -> None:
+    """Runs two and three samples at once; what comes out is right, the script being the model."""
+    for count in (2, 3):
+        try:
+            _run(script, tuple(np.concatenate([x[:1]] * count) for x in example))
+        except (RuntimeError, IndexError) as problem:
+            raise _blamed(f"does not take a batch of {count}", problem, None) from None
+
+
 def _save(
     module: ScriptModule, stored: Stored, target: Path, program: ExportedProgram | None
 ) -> None:
@@ -143,7 +154,11 @@ def _save(
 
 
 def _load_back(target: Path, example: Sample, program: ExportedProgram | None) -> None:
-    for name in describe(target).operators:
+    try:
+        operators = describe(target).operators
+    except UserError as problem:
+        raise FormatError(f"the written file cannot be read: {problem.message}") from problem
+    for name in operators:
         if name.split("::")[0] not in KNOWN_LIBRARIES:
             who = (blame(program, name) if program else "") or name
             raise FormatError(f"{who} is an operator that the Lite Interpreter does not have")

@@ -71,6 +71,8 @@ def _make_traceable(module: GraphModule, node: Node) -> None:
         module.graph.erase_node(node)
     elif node.target is aten.sym_size.int:
         node.target = _size
+    elif node.target is aten.fill.Tensor:
+        node.target = _filled
     elif _takes_sizes(node):
         _pass_sizes(node)
     elif node.target in _VIEWS:
@@ -85,6 +87,11 @@ def _at(node: Node) -> str:
 def _size(tensor: torch.Tensor, axis: int) -> Any:
     # `torch.ops.aten.sym_size` would give a trace a plain number.
     return tensor.size(axis)
+
+
+def _filled(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    # A trace of `fill` records a call that TorchScript does not know.
+    return value.to(tensor.dtype).expand_as(tensor)
 
 
 def _takes_sizes(node: Node) -> bool:

@@ -91,6 +91,25 @@ def conv_transpose(
     return cropped
 
 
+_FEW = 32
+"""Copies that are written out; heads that share a key are fewer, a whole image of them is not."""
+
+
+def expand(
+    x: torch.Tensor, sizes: list[int] | tuple[int, ...], implicit: bool = False
+) -> torch.Tensor:
+    """Broadcasting as concatenation.
+
+    The converter moves a transpose ahead of BROADCAST_TO and leaves its shape as it was: the keys
+    of grouped-query attention come out shuffled, or the file does not load.
+    """
+    x = x.reshape(*[1] * (len(sizes) - x.dim()), *x.shape)
+    for dim, size in enumerate(sizes):
+        if size != -1 and size != x.shape[dim] and size <= _FEW:
+            x = torch.cat([x] * size, dim)
+    return aten.expand.default(x, sizes, implicit=implicit)
+
+
 def sort(
     x: torch.Tensor, dim: int = -1, descending: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -116,6 +135,7 @@ def _stable_sort(
 REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     aten.conv_transpose1d.default: _conv_transpose1d,
     aten.conv_transpose2d.input: _conv_transpose2d,
+    aten.expand.default: expand,
     aten.sort.default: sort,
     aten.sort.stable: _stable_sort,
     aten.upsample_nearest2d.vec: nearest2d,

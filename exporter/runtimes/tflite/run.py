@@ -197,7 +197,7 @@ def _to_file(value: Array, detail: dict[str, Any]) -> Array:
     """A value of the model's type as the file's: q = round(x / scale) + zero_point, or narrowed."""
     dtype = np.dtype(detail["dtype"])
     if value.dtype == dtype:
-        return np.ascontiguousarray(value)
+        return np.asarray(value, order="C")  # ascontiguousarray would give a scalar a dimension
     if value.dtype == np.float32 and _quantized(detail):
         scale, zero = _scale_and_zero(detail)
         limits = np.iinfo(dtype)
