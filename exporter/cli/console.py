@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -55,6 +56,31 @@ def report_error(error: UserError) -> None:
         err.print(Text(f"  {error.hint}"), soft_wrap=True)
 
 
+@contextmanager
+def results_alone(quiet: bool) -> Iterator[None]:
+    """Keeps off stdout what the model's code and native libraries print; it goes to stderr.
+
+    Args:
+        quiet: drop it, and what they print to stderr.
+    """
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # the toolchains' own, about each other
+        try:
+            os.dup2(nowhere if quiet else 2, 1)
+            os.dup2(nowhere if quiet else 2, 2)
+            yield
+        finally:
+            for stream, handle in zip((sys.stdout, sys.stderr), kept, strict=True):
+                if stream:
+                    stream.flush()
+                os.dup2(handle, (1, 2)[handle == kept[1]])
+                os.close(handle)
+            os.close(nowhere)
+
+
 class StageDisplay:
     """Progress per lane: a live line each on a terminal, a plain line a step elsewhere.
 
@@ -67,11 +93,14 @@ class StageDisplay:
         self._current: dict[str, tuple[str, float]] = {}
         self._start = time.monotonic()
         self._live: Live | None = None
+        self._bugs: list[str] = []
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        self._open.enter_context(results_alone(self._quiet))
         if not self._quiet and err.is_terminal:
             self._live = Live(console=err, transient=True, refresh_per_second=8)
-            self._live.__enter__()
+            self._open.enter_context(self._live)
         return self
 
     def __exit__(
@@ -80,8 +109,9 @@ class StageDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._live:
-            self._live.__exit__(kind, error, trace)
+        self._open.__exit__(kind, error, trace)
+        for text in self._bugs:
+            err.print(Text(text), soft_wrap=True)
         if kind is KeyboardInterrupt:  # Typer ends the command with exit code 130
             err.print("Stopped; nothing was written.")
 
@@ -104,7 +134,7 @@ class StageDisplay:
 
     def bug(self, lane: str, traceback: str) -> None:
         """Lane `lane` met an unexpected exception: ours to mend, so it is shown in full."""
-        err.print(Text(f"{lane}: unexpected error, please report it\n{traceback}"), soft_wrap=True)
+        self._bugs.append(f"{lane}: unexpected error, please report it\n{traceback}")
 
     def _show(self, lane: str, text: str) -> None:
         if self._live:

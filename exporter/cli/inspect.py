@@ -12,6 +12,7 @@ from rich.table import Table
 
 from exporter.cli import console
 from exporter.cli import options as opt
+from exporter.report.text import megabytes
 from exporter.types import Description, TensorSpec
 
 _OPERATORS_SHOWN = 20
@@ -24,7 +25,8 @@ def inspect(
     """Say what a file is: kind, signature, operators, precision, size. Runs nothing in it."""
     from exporter.pipeline.inspect import describe
 
-    description = describe(file)
+    with console.results_alone(quiet=True):
+        description = describe(file)
     if as_json:
         console.print_json(json.dumps(asdict(description), indent=2))
     else:
@@ -35,19 +37,19 @@ def _table(file: Path, description: Description) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("file", str(file))
     table.add_row("kind", description.kind)
-    table.add_row("size", f"{description.size / 1e6:.2f} MB")
+    table.add_row("size", f"{megabytes(description.size)} MB")
     for label, specs in (("input", description.inputs), ("output", description.outputs)):
         for spec in specs:
             table.add_row(label, _spec(spec))
     for dtype, size in sorted(description.weight_bytes.items(), key=lambda item: -item[1]):
-        table.add_row("weights", f"{dtype}  {size / 1e6:.2f} MB")
+        table.add_row("weights", f"{dtype}  {megabytes(size)} MB")
     for label, value in description.details.items():
         table.add_row(label, value)
     counts = list(description.operators.items())
     for operator, count in counts[:_OPERATORS_SHOWN]:
         table.add_row("operator", f"{count:5d}  {operator}")
     if len(counts) > _OPERATORS_SHOWN:
-        table.add_row("", f"and {len(counts) - _OPERATORS_SHOWN} more kinds (--json lists all)")
+        table.add_row("", f"and {len(counts) - _OPERATORS_SHOWN} more (--json lists all)")
     return table
 
 

@@ -50,7 +50,7 @@ def test_a_kill_from_outside_blames_no_output(start: Start) -> None:
 
 
 def test_what_the_system_refuses_is_the_users_to_mend(start: Start) -> None:
-    with pytest.raises(UserError, match="No space left on device: model.onnx"):
+    with pytest.raises(UserError, match=r"No space left on device: model\.onnx"):
         start(crashing.raises, "disk").receive()
     with pytest.raises(FormatError, match="not enough memory"):
         start(crashing.raises, "memory").receive()
