@@ -156,7 +156,7 @@ def test_random_inputs_are_called_weak(folder: Path) -> None:
         "zoo:Small", "--input", "1x16", "--format", "onnx", "--output", "out", cwd=folder
     )
     assert done.returncode == 0, done.stderr
-    assert "weak" in done.stdout
+    assert "Weak evidence" in done.stdout
 
 
 def test_exporting_again_replaces_only_its_own_files(folder: Path) -> None:
