@@ -25,6 +25,20 @@ class UserError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+class DeviceError(UserError):
+    """A device, or the way to it, is not ready or fails.
+
+    Args:
+        message: what is wrong, naming the device.
+        hint: the exact remedy.
+        lost: whether the device cannot be talked to any more, so that nothing else can be tried.
+    """
+
+    def __init__(self, message: str, hint: str = "", lost: bool = False) -> None:
+        super().__init__(message, hint)
+        self.lost = lost
+
+
 _ENVIRONMENT = frozenset(
     {
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EIO),

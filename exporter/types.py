@@ -163,7 +163,11 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall time of one inference in milliseconds, warm, with the raw samples behind it."""
+    """Wall time of one inference in milliseconds, warm, with the raw samples behind it.
+
+    Attributes:
+        cold: the first run after loading, where it was kept apart.
+    """
 
     p50: float
     p90: float
@@ -172,6 +176,72 @@ class Latency:
     threads: int
     where: Where
     samples_ms: tuple[float, ...] = ()
+    p99: float | None = None
+    cold: float | None = None
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What one inference costs on an emulated CPU, counted by a TCG plugin of qemu.
+
+    Unlike emulated wall time the count repeats to about 0.1 %; it is no latency, as it knows
+    neither memory nor stalls.
+
+    Attributes:
+        cpu: the emulated CPU, such as `cortex-a53`.
+        median: guest instructions of one warm inference, all threads.
+        samples: each warm inference.
+    """
+
+    cpu: str
+    median: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What a device says of itself.
+
+    Attributes:
+        serial: adb's name of it.
+        model: such as `Pixel 7`.
+        abi: such as `arm64-v8a`; `aarch64` on Linux boards.
+        system: such as `Android 14` or `Debian GNU/Linux 12`.
+        cpu: core types with their number, such as `4 x Cortex-A55, 2 x Cortex-A76`.
+        cores: how many.
+        features: those of `dotprod`, `i8mm`, `fp16`, `sve` and `sve2` that all cores have.
+        memory_bytes: of RAM, where readable.
+        free_bytes: where the runtime is kept, where readable.
+        emulated: True for qemu and Android's emulator: its wall time says nothing.
+    """
+
+    serial: str
+    model: str
+    abi: str
+    system: str
+    cpu: str
+    cores: int
+    features: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    free_bytes: int | None = None
+    emulated: bool = False
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """What changes while a device works, each where it is readable.
+
+    Attributes:
+        temperature_c: of the hottest CPU sensor, in degrees Celsius.
+        frequency_mhz: of each core.
+        battery_percent: charge.
+        charging: whether it is on external power.
+    """
+
+    temperature_c: float | None = None
+    frequency_mhz: tuple[int, ...] = ()
+    battery_percent: int | None = None
+    charging: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,11 @@ def _runs_per_round(milliseconds: float, runs: int) -> int:
 
 def summarize(milliseconds: list[float], threads: int, where: Where) -> Latency:
     """Percentiles of raw samples in milliseconds."""
-    p50, p90 = np.percentile(milliseconds, [50, 90])
+    p50, p90, p99 = np.percentile(milliseconds, [50, 90, 99])
     return Latency(
         p50=float(p50),
         p90=float(p90),
+        p99=float(p99),
         min=min(milliseconds),
         runs=len(milliseconds),
         threads=threads,
