@@ -285,6 +285,8 @@ class Device(_Record):
         """Emulated wall time says nothing of any device, and is never kept as if it did."""
         if self.where is Where.HOST:
             raise ValueError("where is host, which is no device")
+        if self.facts.emulated != (self.where is Where.EMULATED):
+            raise ValueError(f"where is {self.where}, but emulated is {self.facts.emulated}")
         for run in self.runs if self.where is Where.EMULATED else ():
             if run.latency_ms is not None or run.load_ms is not None:
                 raise ValueError(f"{run.file} has wall time of an emulated device")

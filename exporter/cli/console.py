@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -112,8 +112,8 @@ class StageDisplay:
         self._open.__exit__(kind, error, trace)
         for text in self._bugs:
             err.print(Text(text), soft_wrap=True)
-        if kind is KeyboardInterrupt:  # Typer ends the command with exit code 130
-            err.print("Stopped; nothing was written.")
+        if isinstance(error, KeyboardInterrupt):  # Typer ends the command with exit code 130
+            err.print(Text(str(error) or "Stopped; nothing was written."))
 
     def begin(self, lane: str, text: str) -> None:
         """Lane `lane` now does `text`."""
@@ -167,3 +167,19 @@ def show_manifest(manifest: Manifest, folder: Path | None, as_json: bool) -> Non
     from exporter.report import render_table
 
     out.print(render_table(manifest, folder))
+
+
+def show_bench(
+    manifest: Manifest,
+    folder: Path | None,
+    as_json: bool,
+    names: Collection[str] | None = None,
+    swept: bool = True,
+) -> None:
+    """The manifest as JSON alone, or the tables of the named devices (None: all) and the sweep."""
+    if as_json:
+        print_json(manifest.to_json())
+        return
+    from exporter.report import render_bench
+
+    out.print(render_bench(manifest, folder, names, swept))

@@ -109,7 +109,7 @@ _FULL_BYTES = 256 << 10
 
 
 def move_into_place(
-    scratch: Path, output: Path, names: list[str], stale: Callable[[], set[str]]
+    scratch: Path, output: Path, names: list[str], prepare: Callable[[], set[str]]
 ) -> None:
     """Moves `names` from `scratch` to `output`, in order, and removes stale ones there.
 
@@ -120,7 +120,8 @@ def move_into_place(
         scratch: where the files lie, on the same disk.
         output: where they shall lie.
         names: which ones.
-        stale: tells the files of the last run there, once no other run can change them.
+        prepare: called once no other run can change `output`: may yet write to `scratch`, and tells
+            which files of the last run are stale.
 
     Raises:
         UserError: `output` cannot be written, or a folder is in the way.
@@ -131,7 +132,7 @@ def move_into_place(
             for name in names:
                 if (output / name).is_dir():
                     raise UserError(f"{output / name} is a folder.", "Name another --output.")
-            for name in stale() - set(names):
+            for name in prepare() - set(names):
                 (output / name).unlink(missing_ok=True)
             for name in names:
                 (scratch / name).replace(output / name)

@@ -144,10 +144,15 @@ class Worker(Generic[T]):
         return f"the native code {how}" + (f"; it said: {words}" if words else "")
 
 
-def ready(workers: list[Worker[T]]) -> list[Worker[T]]:
-    """Blocks until at least one worker has a message or has died, and returns those."""
+def ready(workers: list[Worker[T]], timeout: float | None = None) -> list[Worker[T]]:
+    """Blocks until at least one worker has a message or has died, and returns those.
+
+    Args:
+        workers: whom to wait for.
+        timeout: seconds after which it returns none; None waits for ever.
+    """
     by_connection: dict[Any, Worker[T]] = {w.connection: w for w in workers}
-    return [by_connection[c] for c in wait(list(by_connection))]
+    return [by_connection[c] for c in wait(list(by_connection), timeout)]
 
 
 def _last_words(log: Path) -> str:

@@ -65,9 +65,9 @@ def charts(manifest: Manifest) -> tuple[Chart, ...]:
 
 def _size(manifest: Manifest) -> Chart:
     full = manifest.source.reference_bytes
-    scale, note = _scale([full, *(a.bytes for a in manifest.artifacts if a.bytes)])
+    place, note = scale([full, *(a.bytes for a in manifest.artifacts if a.bytes)])
     bars = tuple(
-        _bar(a, f"{text.megabytes(a.bytes)} MB", scale(a.bytes), tick=scale(full) if full else None)
+        _bar(a, f"{text.megabytes(a.bytes)} MB", place(a.bytes), tick=place(full) if full else None)
         if a.bytes
         else _bar(a, text.MISSING)
         for a in manifest.artifacts
@@ -79,14 +79,14 @@ def _size(manifest: Manifest) -> Chart:
 def _latency(manifest: Manifest) -> Chart:
     eager = manifest.reference_latency_ms
     timed = [t for t in (eager, *(a.latency_ms for a in manifest.artifacts)) if t]
-    scale, note = _scale([x for t in timed for x in (t.min, t.p90)])
+    place, note = scale([x for t in timed for x in (t.min, t.p90)])
 
     def bar(artifact: Artifact) -> Bar:
         if not (found := artifact.latency_ms):
             return _bar(artifact, text.MISSING)
         value = f"{text.milliseconds(found)} ms"
-        spread = (scale(found.min), scale(found.p90))
-        return _bar(artifact, value, scale(found.p50), spread, scale(eager.p50) if eager else None)
+        spread = (place(found.min), place(found.p90))
+        return _bar(artifact, value, place(found.p50), spread, place(eager.p50) if eager else None)
 
     line = ("bar: median; line: fastest to 90th percentile",) if timed else ()
     tick = (f"tick: the original in eager PyTorch, {text.milliseconds(eager)} ms",) if eager else ()
@@ -100,17 +100,17 @@ def _error(manifest: Manifest) -> Chart:
     finite = [a.parity.sqnr_db for a in manifest.artifacts if a.parity]
     top = 1.1 * max((x for x in [*finite, *bounds, 40.0] if x < text.EXACT_DB), default=40.0)
 
-    def scale(decibel: float) -> float:
+    def place(decibel: float) -> float:
         return min(1.0, max(0.0, decibel / top))
 
     def bar(artifact: Artifact) -> Bar:
         bound = _min_sqnr(artifact)
-        tick = None if bound is None else scale(bound)
+        tick = None if bound is None else place(bound)
         if not artifact.parity:
             return _bar(artifact, text.MISSING, tick=tick)
         found = artifact.parity.sqnr_db
         value = text.decibel(found) + (" dB" if found < text.EXACT_DB else "")
-        return _bar(artifact, value, scale(found), tick=tick)
+        return _bar(artifact, value, place(found), tick=tick)
 
     legend = ("tick: the least that passes",) if any(bounds) else ()
     title = "Signal to error, dB"
@@ -133,7 +133,7 @@ def _min_sqnr(artifact: Artifact) -> float | None:
     return float(bound) if isinstance(bound, int | float) else None
 
 
-def _scale(values: Iterable[float]) -> tuple[Scale, tuple[str, ...]]:
+def scale(values: Iterable[float]) -> tuple[Scale, tuple[str, ...]]:
     """A scale from 0, or a log scale from half the smallest, and a note that says so."""
     positive = [v for v in values if v > 0] or [1.0]
     low, high = min(positive) / 2, max(positive)

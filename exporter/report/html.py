@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from exporter.manifest import Artifact, Facts, Manifest
 from exporter.report import rows, text
 from exporter.report.charts import charts
+from exporter.report.device_page import devices_page
 from exporter.types import StageResult, TensorSpec
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def render_html(manifest: Manifest) -> str:
             rows=rows.rows(manifest, columns),
             failures=rows.failures(manifest),
             charts=charts(manifest),
+            on_devices=devices_page(manifest),
             headline=rows.headline(manifest),
             original=rows.original(manifest),
             compared_on=rows.compared_on(manifest),
@@ -89,7 +91,7 @@ def _fact(value: object) -> str:
         return ", ".join(_fact(v) for v in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else text.printable(str(value))
 
 
 def _environment() -> Environment:

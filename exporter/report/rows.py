@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from exporter.manifest import Artifact, Evidence, Manifest
 from exporter.report import text
 from exporter.types import Latency, Parity, Precision, Verdict
 
+T = TypeVar("T")
+
+VERDICT = "verdict"
+"""Title of the column that is coloured by what it says."""
+
 
 @dataclass(frozen=True)
-class Column:
-    """One figure of every artifact.
+class Column(Generic[T]):
+    """One figure of every artifact, or of whatever else has a row.
 
     Attributes:
         title: heading, with the unit.
@@ -24,7 +30,7 @@ class Column:
 
     title: str
     meaning: str
-    text: Callable[[Artifact], str]
+    text: Callable[[T], str]
     rank: int = 0
     number: bool = True
 
@@ -52,20 +58,20 @@ class Failure:
     diverged: str
 
 
-def columns(manifest: Manifest) -> tuple[Column, ...]:
+def columns(manifest: Manifest) -> tuple[Column[Artifact], ...]:
     """The columns that have something to say about this manifest."""
     return (
         Column("format", "File format.", lambda a: a.format.value, number=False),
         Column("precision", "Of the weights, and of activations.", text.precision, number=False),
         Column(
-            "MB", "Size of the file in millions of bytes.", lambda a: text.megabytes(a.bytes), 1
+            "MB", "Size of the file in millions of bytes.", lambda a: text.megabytes(a.bytes), 2
         ),
         Column(
             "ratio",
             "Size against the same format in fp32; where that was not made, against the "
             f"model's own {text.megabytes(manifest.source.reference_bytes)} MB of weights.",
             lambda a: text.ratio(manifest.ratio(a)),
-            4,
+            5,
         ),
         Column(
             "p50 ms",
@@ -76,11 +82,11 @@ def columns(manifest: Manifest) -> tuple[Column, ...]:
         *_error_columns(),
         _top1_column(manifest),
         *_delegate_columns(manifest),
-        Column("verdict", "Whether every bound holds.", lambda a: a.verdict.value, number=False),
+        Column(VERDICT, "Whether every bound holds.", lambda a: a.verdict.value, number=False),
     )
 
 
-def rows(manifest: Manifest, shown: tuple[Column, ...]) -> tuple[Row, ...]:
+def rows(manifest: Manifest, shown: tuple[Column[Artifact], ...]) -> tuple[Row, ...]:
     """One row an artifact, in the manifest's order."""
     return tuple(Row(a, tuple(c.text(a) for c in shown)) for a in manifest.artifacts)
 
@@ -148,14 +154,14 @@ def slower_than_float(manifest: Manifest) -> str:
         for artifact in manifest.artifacts
         if artifact.precision is not Precision.FP32 and artifact.latency_ms
         for float_ms, against in [_float_latency(manifest, artifact)]
-        if float_ms and (ratio := artifact.latency_ms.p50 / float_ms.p50) > _CLEARLY_SLOWER
+        if float_ms and (ratio := artifact.latency_ms.p50 / float_ms.p50) > CLEARLY_SLOWER
     ]
     if not slow:
         return ""
     return f"Slower than float on {measured_at(manifest)}: {', '.join(slow)}."
 
 
-_CLEARLY_SLOWER = 1.1
+CLEARLY_SLOWER = 1.1
 """Ratio of medians; less is within what a shared machine does by itself."""
 
 
@@ -184,31 +190,31 @@ def _from_parity(figure: Callable[[Parity], str]) -> Callable[[Artifact], str]:
     return lambda a: figure(a.parity) if a.parity else text.MISSING
 
 
-def _error_columns() -> tuple[Column, ...]:
+def _error_columns() -> tuple[Column[Artifact], ...]:
     return (
         Column(
             "max |Δ|",
             "Largest absolute difference of any element of any output.",
             _from_parity(lambda p: text.magnitude(p.max_abs)),
-            3,
+            4,
         ),
         Column(
             "cosine",
             "Cosine similarity with the original outputs, of the worst output.",
             _from_parity(lambda p: text.cosine(p.cosine)),
-            5,
+            6,
         ),
         Column(
             "SQNR dB",
             "Signal to quantization noise ratio of the worst output: 20 dB more is a tenth of the "
             "error.",
             _from_parity(lambda p: text.decibel(p.sqnr_db)),
-            2,
+            3,
         ),
     )
 
 
-def _top1_column(manifest: Manifest) -> Column:
+def _top1_column(manifest: Manifest) -> Column[Artifact]:
     """Accuracy where there are labels, else agreement with the original."""
     if any(a.parity and a.parity.accuracy is not None for a in manifest.artifacts):
         return Column(
@@ -223,7 +229,7 @@ def _top1_column(manifest: Manifest) -> Column:
     )
 
 
-def _delegate_columns(manifest: Manifest) -> tuple[Column, ...]:
+def _delegate_columns(manifest: Manifest) -> tuple[Column[Artifact], ...]:
     """None where no runtime has delegates."""
     if not any(a.delegation for a in manifest.artifacts):
         return ()
@@ -233,4 +239,4 @@ def _delegate_columns(manifest: Manifest) -> tuple[Column, ...]:
         return f"{100 * found.share:.0f} % in {found.delegates}" if found else text.MISSING
 
     meaning = "Share of operators that run in delegates, and the number of delegates."
-    return (Column("delegated", meaning, share, 6),)
+    return (Column("delegated", meaning, share, 7),)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -17,7 +20,9 @@ from exporter.types import Verdict
 
 REPORT_NAME = "report.html"
 
-_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red"}
+_STYLE: dict[str, str] = {Verdict.PASS: "green", Verdict.FAIL: "bold red"}
+
+T = TypeVar("T")
 
 
 def render_table(manifest: Manifest, folder: Path | None = None) -> RenderableType:
@@ -40,7 +45,13 @@ class _Result:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         manifest = self.manifest
-        table, left_out = _fitting_table(manifest, console, options)
+        shown = rows.columns(manifest)
+
+        def draw(rank: int) -> Table:
+            return draw_table([c for c in shown if c.rank <= rank], manifest.artifacts)
+
+        table, rank, _ = fitting(draw, (c.rank for c in shown), console, options)
+        left_out = sorted((c for c in shown if c.rank > rank), key=lambda c: -c.rank)
         yield Text("")
         yield Text.assemble((manifest.name, "bold"), f": {rows.headline(manifest)}")
         yield table
@@ -57,38 +68,74 @@ class _Result:
         yield Text(f"original model: {rows.original(manifest)}")
         yield Text(_how(manifest), "dim")
         if left_out:
-            yield Text(f"no room here for: {', '.join(left_out)}", "dim")
+            yield Text(f"no room here for: {', '.join(c.title for c in left_out)}", "dim")
         if self.folder:
             yield Text(f"report: {self.folder / REPORT_NAME}", overflow="fold")
 
 
-def _fitting_table(
-    manifest: Manifest, console: Console, options: ConsoleOptions
-) -> tuple[Table, tuple[str, ...]]:
-    """The table with as many columns as fit, and the titles of those that do not."""
-    shown = rows.columns(manifest)
-    left_out: tuple[str, ...] = ()
-    while True:
-        table = _table(manifest, shown)
-        last = max(shown, key=lambda c: c.rank)
-        needed = Measurement.get(console, options.update(width=1000), table).maximum
-        if needed <= options.max_width or last.rank == 0:
-            return table, left_out
-        shown = tuple(c for c in shown if c is not last)
-        left_out = (*left_out, last.title)
+def fitting(
+    draw: Callable[[int], RenderableType],
+    ranks: Iterable[int],
+    console: Console,
+    options: ConsoleOptions,
+) -> tuple[RenderableType, int, bool]:
+    """The fullest drawing that fits.
+
+    Args:
+        draw: makes a drawing without columns of a higher rank than the one it is given.
+        ranks: of all columns.
+        console: where it is printed.
+        options: how wide that is.
+
+    Returns:
+        The drawing, its rank, and whether it fits: the one of rank 0 is taken as it is.
+    """
+    drawing, fits, rank = draw(0), False, 0
+    for rank in sorted({*ranks, 0}, reverse=True):
+        drawing = draw(rank)
+        if fits := needed(drawing, console, options) <= options.max_width:
+            break
+    return drawing, rank, fits
 
 
-def _table(manifest: Manifest, shown: tuple[rows.Column, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+def needed(drawing: RenderableType, console: Console, options: ConsoleOptions) -> int:
+    """How wide a drawing is where there is room."""
+    return Measurement.get(console, options.update(width=_WIDE), drawing).maximum
+
+
+_WIDE = 10_000
+"""More columns than any terminal has, so that a drawing tells what it needs."""
+
+
+def draw_table(
+    shown: Sequence[rows.Column[T]], items: Iterable[T], title: str = "", no_wrap: bool = False
+) -> Table:
+    """A table with a row an item; with `no_wrap` it is as wide as its cells and title need."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_edge=not title,
+        header_style="bold",
+        title=Text(title, "bold") if title else None,
+        title_justify="left",
+        min_width=cell_len(title) if no_wrap else None,
+    )
     for column in shown:
         table.add_column(
-            column.title, justify="right" if column.number else "left", overflow="fold"
+            Text(column.title),
+            justify="right" if column.number else "left",
+            overflow="fold",
+            no_wrap=no_wrap,
         )
-    for row in rows.rows(manifest, shown):
-        style = _STYLE[row.artifact.verdict]
-        *figures, verdict = row.cells
-        table.add_row(*(Text(f) for f in figures), Text(verdict, style))
+    for item in items:
+        table.add_row(*(_cell(column, item) for column in shown))
     return table
+
+
+def _cell(column: rows.Column[T], item: T) -> Text:
+    said = column.text(item)
+    return Text(said, _STYLE.get(said, "") if column.title == rows.VERDICT else "")
 
 
 def _how(manifest: Manifest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from exporter.manifest import Artifact
 from exporter.types import Latency, Parity, Scheme
@@ -41,8 +42,18 @@ def megabytes(size: int | None) -> str:
     return MISSING if size is None else significant(size / 1e6)
 
 
+def millions(value: int | float | None) -> str:
+    """Three significant digits, in millions."""
+    return MISSING if value is None else significant(value / 1e6)
+
+
 def ratio(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f}"
+
+
+def times(value: float) -> str:
+    """Such as `0.60x`."""
+    return f"{value:.2f}x"
 
 
 def milliseconds(latency: Latency | None) -> str:
@@ -103,3 +114,21 @@ def agreement(parity: Parity) -> str:
 
 def _minus(text: str) -> str:
     return text.replace("-", _MINUS)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Such as `a, b and c`."""
+    *most, last = words or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def printable(words: str) -> str:
+    """What a device says of itself, without what would move the cursor or turn the writing."""
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in words
+    )
+
+
+def shortened(words: str, length: int) -> str:
+    """The beginning, with an ellipsis for the rest."""
+    return words if len(words) <= length else f"{words[: length - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from exporter.manifest import (
     Artifact,
     Capture,
+    Device,
+    DeviceRun,
     Evidence,
     Golden,
     Manifest,
     Provenance,
     Source,
+    Sweep,
+    SweepRun,
 )
 from exporter.types import (
     Delegation,
+    DeviceFacts,
+    DeviceState,
     Format,
+    Instructions,
     Latency,
     Parity,
     Precision,
@@ -156,3 +164,144 @@ def manifest(*artifacts: Artifact, name: str = "deit", random: bool = False) -> 
 
 
 _BOTH = ((Precision.FP32, Scheme.FLOAT), (Precision.INT8, Scheme.STATIC))
+
+
+CPUS = ("cortex-a53", "cortex-a55", "cortex-a76", "cortex-a710", "neoverse-v1", "max")
+INSTRUCTIONS = {
+    Format.PTL: (1212, 1203, 1188, 1176, 1170, 1169),
+    Format.PTE: (691, 416, 343, 330, 326, 209),
+    Format.ONNX: (476, 272, 269, 243, 183, 158),
+    Format.TFLITE: (514, 255, 226, 189, 187, 91),
+}
+"""Millions, of int8: what a DeiT-tiny costs on each of these CPUs."""
+
+
+def with_devices(*devices: Device, sweep: bool = True, **changed: object) -> Manifest:
+    """A whole manifest that was also run on devices: a phone and an emulated one by default."""
+    found = manifest()
+    measured = devices or (phone(found), emulated(found))
+    return found.model_copy(
+        update={"devices": measured, "sweep": swept(found) if sweep else None, **changed}
+    )
+
+
+def phone(base: Manifest, name: str = "pixel", threads: tuple[int, ...] = (1,)) -> Device:
+    """A real device on which everything holds."""
+    return Device(
+        name=name,
+        where=Where.DEVICE,
+        facts=DeviceFacts(
+            serial="2A191FDH300PPQ",
+            model="Pixel 7",
+            abi="arm64-v8a",
+            system="Android 14",
+            cpu="4 x Cortex-A55, 2 x Cortex-A78, 2 x Cortex-X1",
+            cores=8,
+            features=("dotprod", "fp16"),
+            memory_bytes=7_900_000_000,
+            free_bytes=61_300_000_000,
+        ),
+        measured=datetime(2026, 11, 21, 5, 10, tzinfo=UTC),
+        seconds=88.1,
+        options={"runs": 50, "warmup": 3, "affinity": "big"},
+        bundle={"core": "12" * 32, "pte": "34" * 32},
+        runs=tuple(on_phone(a, t) for a in base.artifacts for t in threads),
+    )
+
+
+def emulated(base: Manifest, cpu: str = "cortex-a53", counted: bool = True) -> Device:
+    """An emulated device on which everything holds."""
+    return Device(
+        name=f"emulator:{cpu}",
+        where=Where.EMULATED,
+        facts=DeviceFacts(
+            serial="127.0.0.1:5655",
+            model="export-mobile emulator",
+            abi="arm64-v8a",
+            system="Android 14",
+            cpu=f"2 x {cpu.title()}",
+            cores=2,
+            emulated=True,
+        ),
+        measured=datetime(2026, 11, 21, 5, 20, tzinfo=UTC),
+        seconds=171.9,
+        runs=tuple(on_emulator(a, cpu, counted) for a in base.artifacts),
+    )
+
+
+def on_phone(artifact: Artifact, threads: int = 1) -> DeviceRun:
+    """A run of an artifact on a phone that stays cool."""
+    p50 = SPEEDS[artifact.format] * (0.7 if artifact.precision is Precision.INT8 else 1.3) / threads
+    return DeviceRun(
+        file=str(artifact.file),
+        threads=threads,
+        verdict=Verdict.PASS,
+        parity=golden(artifact),
+        host_parity=near_host(artifact),
+        latency_ms=Latency(
+            p50=p50,
+            p90=p50 * 1.1,
+            min=p50 * 0.93,
+            runs=5,
+            threads=threads,
+            where=Where.DEVICE,
+            samples_ms=tuple(round(p50 * x, 4) for x in (0.93, 0.98, 1.0, 1.05, 1.31)),
+            p99=p50 * 1.3,
+            cold=p50 * 3.7,
+        ),
+        load_ms=p50 * 2.3,
+        peak_rss=143_700_000,
+        runtime=f"{artifact.format.value} runtime 1.4.1",
+        before=DeviceState(31.2, (1803, 1803, 2348, 2850), 81, False),
+        after=DeviceState(33.4, (1803, 1803, 2348, 2850), 80, False),
+    )
+
+
+def on_emulator(artifact: Artifact, cpu: str, counted: bool = True) -> DeviceRun:
+    """A run of an artifact on an emulated device."""
+    return DeviceRun(
+        file=str(artifact.file),
+        threads=1,
+        verdict=Verdict.PASS,
+        parity=golden(artifact),
+        host_parity=near_host(artifact),
+        peak_rss=211_400_000,
+        instructions=cost(artifact, cpu) if counted else None,
+        runtime=f"{artifact.format.value} runtime 1.4.1",
+    )
+
+
+def golden(artifact: Artifact, **changed: float | None) -> Parity:
+    """The artifact's own parity, as it is on 16 golden samples."""
+    found = artifact.golden_parity or parity()
+    return replace(found, samples=16, accuracy=None, reference_accuracy=None, **changed)
+
+
+def near_host(artifact: Artifact) -> Parity:
+    """Outputs as the host's, but for the order of additions."""
+    return golden(artifact, max_abs=4.8e-7, sqnr_db=141.0, cosine=1.0, top1_agreement=1.0)
+
+
+def cost(artifact: Artifact, cpu: str) -> Instructions:
+    millions = INSTRUCTIONS[artifact.format][CPUS.index(cpu)]
+    count = int(1e6 * millions * (1 if artifact.precision is Precision.INT8 else 2.9))
+    return Instructions(cpu, count, (count - 90_000, count, count + 110_000))
+
+
+def swept(base: Manifest) -> Sweep:
+    """Every artifact on every CPU: one differs between them, and one does not run on the oldest."""
+    return Sweep(
+        measured=datetime(2026, 11, 21, 5, 40, tzinfo=UTC),
+        cpus=CPUS,
+        runs=tuple(_swept(a, cpu) for a in base.artifacts for cpu in CPUS),
+    )
+
+
+def _swept(artifact: Artifact, cpu: str) -> SweepRun:
+    file = str(artifact.file)
+    if file == "deit.int8.ptl" and cpu == "cortex-a53":
+        return SweepRun(file=file, cpu=cpu, reason="killed by SIGILL: the CPU lacks an instruction")
+    apart = {"cortex-a76": 0.0093, "neoverse-v1": 0.017} if file == "deit.int8.tflite" else {}
+    return SweepRun(
+        file=file, cpu=cpu, instructions=cost(artifact, cpu), max_abs=apart.get(cpu, 0.0)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from exporter.errors import UserError
-from exporter.manifest import Manifest
-from exporter.types import Format, Parity, Precision, Scheme
+from exporter.manifest import Device, Manifest
+from exporter.types import Format, Parity, Precision, Scheme, Where
 from tests.report import sample
 
 
@@ -95,6 +96,44 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"manifest\.json"):
         Manifest.read(path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "value", "said"),
+    [
+        (("runs", 0, "latency_ms"), ..., "has wall time of an emulated device"),
+        (("runs", 0, "load_ms"), 12.5, "has wall time of an emulated device"),
+        (("where",), "host", "where is host, which is no device"),
+        (("runs", 0, "verdict"), "fail", "verdict is fail"),
+        (("runs", 0, "parity"), None, "verdict is pass, but missing: parity"),
+        (("runs", 0, "threads"), 0, "devices[1].runs[0].threads"),
+        (("runs", 0, "file"), "../x.pte", "devices[1].runs[0].file"),
+        (("runs", 0, "instructions", "median"), 1.5, "devices[1].runs[0].instructions.median"),
+        (("name",), "pixel", "devices holds pixel twice"),
+    ],
+)
+def test_damage_to_a_device_is_refused(
+    tmp_path: Path, steps: tuple[str | int, ...], value: Any, said: str
+) -> None:
+    document = json.loads(sample.with_devices().to_json())
+    phone, inner = document["devices"]
+    for step in steps[:-1]:
+        inner = inner[step]
+    inner[steps[-1]] = phone["runs"][0]["latency_ms"] if value is ... else value
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError) as caught:
+        Manifest.read(path)
+    assert said in caught.value.message
+
+
+def test_a_real_device_has_no_emulated_latency() -> None:
+    phone = sample.phone(sample.manifest())
+    latency = phone.runs[0].latency_ms
+    assert latency
+    wrong = phone.runs[0].model_copy(update={"latency_ms": replace(latency, where=Where.EMULATED)})
+    with pytest.raises(ValidationError, match="has latency of emulated"):
+        Device.model_validate({**dict(phone), "runs": (wrong,)})
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
