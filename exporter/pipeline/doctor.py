@@ -61,6 +61,7 @@ def examine() -> tuple[Finding, ...]:
         _guard("QNNPACK engine", _qnnpack, "torch"),
         _guard("XNNPACK in torch", _xnnpack, "torch"),
         _adb(),
+        _mmdebstrap(),
     )
 
 
@@ -139,15 +140,28 @@ def _xnnpack() -> Finding:
 
 
 def _adb() -> Finding:
-    path = shutil.which("adb")
     fix = "needed only to measure on devices: apt-get install adb (or Android's platform-tools)"
+    return _program("adb", "version", r"version (\S+)", fix)
+
+
+def _mmdebstrap() -> Finding:
+    fix = (
+        "needed only to make, once, what runs on devices: "
+        "apt-get install mmdebstrap debian-archive-keyring"
+    )
+    return _program("mmdebstrap", "--version", r"mmdebstrap (\S+)", fix)
+
+
+def _program(name: str, question: str, answer: str, fix: str) -> Finding:
+    """A program that only some features want, and its version."""
+    path = shutil.which(name)
     if path is None:
-        return Finding("adb", False, "not on PATH", fix, needed=False)
+        return Finding(name, False, "not on PATH", fix, needed=False)
     try:
         told = subprocess.run(
-            [path, "version"], capture_output=True, text=True, timeout=10, check=False
+            [path, question], capture_output=True, text=True, timeout=10, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("adb", False, f"{path} does not run: {error}", fix, needed=False)
-    version = re.search(r"version (\S+)", told)
-    return Finding("adb", True, version[1] if version else path, needed=False)
+        return Finding(name, False, f"{path} does not run: {error}", fix, needed=False)
+    version = re.search(answer, told)
+    return Finding(name, True, version[1] if version else path, needed=False)

@@ -1,0 +1,85 @@
+"""A remote command that lives as long as a block of ours does."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from exporter.device.link import Completed, RemoteCommand
+from exporter.device.refusals import Trouble, refusal
+from exporter.errors import DeviceError
+
+if TYPE_CHECKING:
+    from exporter.device.adb import Device
+
+
+class Kept:
+    """A running command whose stdin is held open, until the block ends or this process dies.
+
+    Args:
+        device: where.
+        command: for the device's POSIX shell. It should read its stdin to the end, such as by
+            `cat >/dev/null`, and clean up after that.
+    """
+
+    def __init__(self, device: Device, command: str) -> None:
+        self._device = device
+        self._remote = RemoteCommand(device.calling, command, held=True)
+        self._read = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:  # the reason that ends the block is worth more than what may go wrong here
+            with suppress(DeviceError):
+                self.close()
+
+    def line(self, timeout: float = 30.0) -> str | None:
+        """The next line it writes; None when it has ended.
+
+        Raises:
+            DeviceError: there is none in time, or the link died.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            text = bytes(self._remote.stdout)
+            end = text.find(b"\n", self._read)
+            if end >= 0:
+                line, self._read = text[self._read : end], end + 1
+                return line.decode(errors="replace")
+            if self._remote.code is not None:
+                return None
+            self._wait(until, timeout)
+
+    def close(self, timeout: float = 30.0) -> Completed:
+        """Ends its stdin, and waits for what it does then.
+
+        Raises:
+            DeviceError: it does not end in time, or the link died.
+        """
+        until = time.monotonic() + timeout
+        try:
+            self._remote.end_stdin()
+            while self._remote.code is None:
+                self._wait(until, timeout)
+            return self._remote.completed()
+        finally:
+            self._remote.close()
+
+    def _wait(self, until: float, timeout: float) -> None:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise refusal(Trouble.HUNG, self._device.serial, f": nothing came for {timeout:g} s")
+        if self._remote.ended:
+            raise self._device.link_error(self._remote.complaint)
+        self._remote.listen(left)
