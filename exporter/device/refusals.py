@@ -53,7 +53,7 @@ _TEXTS: tuple[tuple[str, Trouble], ...] = (
     (r"remote object .* does not exist|No such file or directory", Trouble.NO_FILE),
     (r"couldn't read from device|failed to read copy response", Trouble.LOST),
     (
-        r"protocol fault|connection reset|broken pipe|error: closed|device disconnected",
+        r"protocol fault|connection reset|broken pipe|: closed$|device disconnected",
         Trouble.LOST,
     ),
 )
