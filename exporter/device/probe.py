@@ -21,7 +21,7 @@ ARM64 = ("arm64-v8a", "aarch64", "arm64")
 
 _SECONDS = 20.0
 
-_FACTS = f"""
+FACTS = f"""
 section() {{ echo; echo "@@ $1"; }}
 section machine; uname -m
 section getprop; command -v getprop >/dev/null && getprop
@@ -86,7 +86,7 @@ exit 1
 
 def probe(device: Device, timeout: float = _SECONDS) -> DeviceFacts:
     """What a device says of itself: Android, or a Linux board without `getprop`."""
-    return facts.facts(device.serial, _sections(device, _FACTS, timeout))
+    return facts.facts(device.serial, _sections(device, FACTS, timeout))
 
 
 def state(device: Device) -> DeviceState:

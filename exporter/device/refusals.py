@@ -35,7 +35,7 @@ class Trouble(Enum):
 
 _TEXTS: tuple[tuple[str, Trouble], ...] = (
     (r"more than one device|more than one emulator", Trouble.SEVERAL),
-    (r"unauthorized|failed to authenticate", Trouble.UNAUTHORIZED),
+    (r"^unauthorized|device unauthorized|failed to authenticate", Trouble.UNAUTHORIZED),
     (r"device still authorizing|^authorizing", Trouble.AUTHORIZING),
     (r"device still connecting|^connecting", Trouble.CONNECTING),
     (r"insufficient permissions|no permissions", Trouble.NO_PERMISSIONS),

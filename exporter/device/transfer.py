@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -100,9 +101,13 @@ def _carry(device: Device, words: list[str], size: int) -> str | None:
                         raise refusal(
                             Trouble.HUNG, device.serial, f": adb {words[0]} hung for {silent:.0f} s"
                         )
+        # It says what is wrong on stdout, among its progress, or nothing when the link dies.
         text = (client.stdout + client.stderr).decode(errors="replace")
-        # It says what is wrong on stdout, and after a failure its code can be trusted.
-        return text if client.exit_code() else None
+        for name in words[1:]:  # which could read as a message itself
+            text = text.replace(name, "")
+        why = "\n".join(x for x in text.splitlines() if x and not re.match(r"\[ *\d+%\]", x))
+        # Of its exit codes, those after a failure can be trusted.
+        return (why or "error: closed") if client.exit_code() else None
 
 
 def _refused(device: Device, text: str, path: str) -> DeviceError:

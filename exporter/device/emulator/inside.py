@@ -19,7 +19,6 @@ from exporter.device.emulator.system import (
     become_root,
     die_with_parent,
     filter_system_calls,
-    hide_from_peers,
     mount,
     unshare,
 )
@@ -61,7 +60,6 @@ def prepare(plan: Plan, machine: Machine) -> None:
 
 def watch(adbd: int) -> None:
     """Ends when adbd ends, reaping whatever else loses its parent; the kernel ends the rest."""
-    hide_from_peers()
     while True:
         with contextlib.suppress(InterruptedError):
             process, _ = os.wait()

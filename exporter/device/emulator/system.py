@@ -13,7 +13,7 @@ from enum import IntFlag
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # <linux/prctl.h>
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_PR_SET_PDEATHSIG = 1
 _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 22, 24, 38
 _SECCOMP_MODE_FILTER = 2
 
@@ -78,11 +78,6 @@ def become_root(folder: str) -> None:
 def die_with_parent(signal_number: int) -> None:
     """Has the kernel send this process a signal when the thread that started it ends."""
     _prctl(_PR_SET_PDEATHSIG, signal_number)
-
-
-def hide_from_peers() -> None:
-    """No process of the same user may trace this one or follow its links in /proc."""
-    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def give_up_privileges() -> None:
