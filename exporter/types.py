@@ -209,7 +209,7 @@ class DeviceFacts:
         system: such as `Android 14` or `Debian GNU/Linux 12`.
         cpu: core types with their number, such as `4 x Cortex-A55, 2 x Cortex-A76`.
         cores: how many.
-        features: those of `dotprod`, `i8mm`, `fp16`, `sve` and `sve2` that all cores have.
+        features: those of `lse`, `dotprod`, `i8mm`, `fp16`, `sve` and `sve2` that all cores have.
         memory_bytes: of RAM, where readable.
         free_bytes: where the runtime is kept, where readable.
         emulated: True for qemu and Android's emulator: its wall time says nothing.

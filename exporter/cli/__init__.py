@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 from types import FrameType
 
-from exporter.cli.app import COMMANDS, app
+from exporter.cli.app import COMMANDS, GROUPS, app
 from exporter.cli.console import report_error
 from exporter.errors import UserError, refusal
 
@@ -31,7 +31,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> None:
     """Runs a command line: the one place where errors become exit codes."""
-    if arguments and arguments[0] not in (*COMMANDS, "--help", "-h", "--version"):
+    if arguments and arguments[0] not in (*COMMANDS, *GROUPS, "--help", "-h", "--version"):
         arguments = ["export", *arguments]  # `export-mobile deit.pt` needs no sub-command
     try:
         _check(arguments)

@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
+from exporter.cli.bench import bench
+from exporter.cli.devices import devices
 from exporter.cli.doctor import doctor
+from exporter.cli.emulator import emulator
 from exporter.cli.export import export
 from exporter.cli.inspect import inspect
 from exporter.cli.verify import verify
@@ -16,10 +19,12 @@ from exporter.quantize.semantics import MEANING, explain
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
+    "bench": bench,
     "verify": verify,
     "inspect": inspect,
     "doctor": doctor,
 }
+GROUPS: dict[str, typer.Typer] = {"devices": devices, "emulator": emulator}
 
 app = typer.Typer(
     name="export-mobile",
@@ -35,6 +40,8 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def _version(value: bool) -> None:

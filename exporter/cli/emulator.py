@@ -48,12 +48,32 @@ WhichOption = Annotated[
 
 
 @emulator.command()
-def setup() -> None:
+def setup(
+    runtimes: Annotated[
+        bool, typer.Option("--runtimes", help="Also the runtimes that are brought to devices.")
+    ] = False,
+    counter: Annotated[
+        bool,
+        typer.Option(
+            "--counter", help="Also the qemu that counts instructions; takes about 3 minutes."
+        ),
+    ] = False,
+) -> None:
     """Fetch and build, once, what devices are made of; `start` does it too where needed."""
+    from exporter.device import cache
     from exporter.device.emulator import prepare
 
-    parts = prepare(_tell)
-    console.out.print(f"Ready: {parts.root}", soft_wrap=True)
+    prepare(_tell)
+    if runtimes:
+        from exporter.device.bundle import layers
+        from exporter.types import Format
+
+        layers(Format, _tell)
+    if counter:
+        from exporter.device.emulator.counter import prepare as prepare_counter
+
+        prepare_counter(_tell)
+    console.out.print(f"Ready, in {cache.cache_root()}", soft_wrap=True)
 
 
 @emulator.command()

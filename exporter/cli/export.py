@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +13,10 @@ from exporter.cli import console
 from exporter.cli import options as opt
 from exporter.errors import UserError
 from exporter.types import Format, Precision, Scheme, Verdict
+
+if TYPE_CHECKING:
+    from exporter.pipeline.bench import BenchResult
+    from exporter.pipeline.options import Progress
 
 
 def export(
@@ -39,6 +45,7 @@ def export(
     output: opt.OutputOption = None,
     name: opt.NameOption = None,
     jobs: opt.JobsOption = None,
+    devices: opt.DeviceOption = None,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -83,10 +90,39 @@ def export(
             output=output,
             name=name,
         )
+        named = _resolve(devices or [])  # a device that is not there is best known at once
         manifest, folder = run(request, display)
-    console.show_manifest(manifest, folder, as_json)
-    if any(a.verdict is Verdict.FAIL for a in manifest.artifacts):
-        raise typer.Exit(1)
+        measured = _bench(folder, named, runs, threads, display) if named else None
+    if measured:
+        if not as_json:
+            console.show_manifest(manifest, None, as_json)
+        console.show_bench(measured.manifest, folder, as_json, measured.devices, swept=False)
+    else:
+        console.show_manifest(manifest, folder, as_json)
+    problems = measured.problems if measured else ()
+    for problem in problems:
+        console.report_error(problem)
+    holds = all(a.verdict is Verdict.PASS for a in manifest.artifacts)
+    if problems or not holds or (measured and not measured.holds):
+        raise typer.Exit(2 if problems else 1)
+
+
+def _resolve(devices: list[str]) -> tuple[str, ...]:
+    if not devices:
+        return ()
+    from exporter.pipeline.measure import resolve
+
+    return resolve(devices)
+
+
+def _bench(
+    folder: Path, devices: tuple[str, ...], runs: int, threads: int, display: Progress
+) -> BenchResult:
+    from exporter.pipeline.bench import BenchOptions, bench
+    from exporter.pipeline.measure import Settings
+
+    settings = Settings(threads=(threads,), runs=runs)
+    return bench(BenchOptions(folder, settings, devices), display)
 
 
 def _keyword_arguments(texts: list[str]) -> dict[str, object]:

@@ -9,13 +9,16 @@ import typer
 
 from exporter.types import Format
 
-MODEL, DATA, MAKE, PROVE, SHOW = (
+MODEL, DATA, MAKE, PROVE, DEVICE, SHOW = (
     "Model",
     "Inputs and data",
     "What to make",
     "How it is proven",
+    "ARM devices",
     "Output",
 )
+
+MOST_THREADS = 64
 
 ModelArgument = Annotated[
     str,
@@ -170,7 +173,79 @@ RunsOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int,
-    typer.Option("--threads", min=1, max=64, help="Threads when timing.", rich_help_panel=PROVE),
+    typer.Option(
+        "--threads", min=1, max=MOST_THREADS, help="Threads when timing.", rich_help_panel=PROVE
+    ),
+]
+DeviceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        metavar="SERIAL",
+        help="A device by its serial (see `export-mobile devices`), `auto` for the only one, or "
+        "`emulator[:CPU]` for one that is started for this run; repeat for several.",
+        rich_help_panel=DEVICE,
+    ),
+]
+ThreadListOption = Annotated[
+    str,
+    typer.Option(
+        "--threads",
+        metavar="N[,N]",
+        help="Threads of the runtime; several numbers are run one after another.",
+        rich_help_panel=DEVICE,
+    ),
+]
+WarmupOption = Annotated[
+    int,
+    typer.Option(
+        "--warmup",
+        min=0,
+        help="Runs after the cold one, before those timed.",
+        rich_help_panel=DEVICE,
+    ),
+]
+CooldownOption = Annotated[
+    float,
+    typer.Option(
+        "--cooldown", min=0.0, help="Seconds to wait before each artifact.", rich_help_panel=DEVICE
+    ),
+]
+AffinityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--affinity",
+        metavar="big|little|CORES",
+        help="Cores to run on: the fastest or slowest kind, a mask such as 0xf0, or 4-7.",
+        rich_help_panel=DEVICE,
+    ),
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout", min=1.0, help="Seconds that one artifact may take.", rich_help_panel=DEVICE
+    ),
+]
+StorageOption = Annotated[
+    str,
+    typer.Option("--storage", help="Of an emulator started for this run.", rich_help_panel=DEVICE),
+]
+KeepRuntimeOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-runtime/--no-keep-runtime",
+        help="Leave the runtimes on the device for the next run.",
+        rich_help_panel=DEVICE,
+    ),
+]
+SweepOption = Annotated[
+    bool,
+    typer.Option(
+        "--sweep-cpus",
+        help="Count instructions per inference on several generations of emulated CPUs, and "
+        "compare their outputs. Needs no device.",
+        rich_help_panel=DEVICE,
+    ),
 ]
 JobsOption = Annotated[
     int | None,

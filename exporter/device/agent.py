@@ -565,8 +565,10 @@ def _marked(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _mark(number: int) -> None:
     """A system call that changes nothing: there is no such scheduling policy."""
-    with suppress(OSError):
+    try:  # noqa: SIM105 (`suppress` would be counted with the inference)
         os.sched_get_priority_max(number)
+    except OSError:
+        pass
 
 
 def _milliseconds_since(start: int) -> float:
@@ -600,18 +602,20 @@ def _refusing(engine: Engine, job: Job, log: NativeLog, what: str) -> Iterator[N
         raise JobError(f"{job.model.name} {what} in {engine.name}: {cause}") from error
 
 
-_NOISE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |\. An older version.*")
-_LOGGED = re.compile(r"^E \S+ executorch:\S+\] (.*)$", re.MULTILINE)
+_NOISE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |\. (An older version|This is an internal).*"
+)
+_LOGGED = re.compile(r"^E \S+ executorch:\S+\] (?!Input \d+ has not been set)(.*)$", re.MULTILINE)
 
 
 def _cause(raised: str, logged: str) -> str:
     """The sentence that says most, of an exception's text and the runtime's log."""
     lines = [line.strip() for line in raised.splitlines() if line.strip()]
-    # In torch, what goes wrong inside a graph comes last, after a traceback of TorchScript.
+    # ExecuTorch explains itself in its log alone; in torch, what goes wrong inside a graph comes
+    # last, after a traceback of TorchScript.
     inner = [line for line in lines if line.startswith(("RuntimeError: ", "Error: "))]
-    reason = _NOISE.sub("", (inner or lines or ["unknown"])[0])
-    reasons = [line for line in _LOGGED.findall(logged) if "has not been set" not in line]
-    return f"{reason} ({reasons[0]})"[:400] if reasons else reason[:400]
+    found = (*_LOGGED.findall(logged), *inner, *lines, "it does not say why")
+    return _NOISE.sub("", found[0])[:300]
 
 
 def _peak_rss() -> int:

@@ -70,7 +70,14 @@ PARTS = {**{(0x41, part): name for part, name in _ARM.items()}, **_OTHERS}
 """(implementer, part) of MIDR_EL1 -> name, of cores that phones and boards have. Sources: Arm's
 technical reference manuals, Linux' arch/arm64/include/asm/cputype.h, util-linux' lscpu-arm.c."""
 
-FEATURES = {"asimddp": "dotprod", "i8mm": "i8mm", "asimdhp": "fp16", "sve": "sve", "sve2": "sve2"}
+FEATURES = {
+    "atomics": "lse",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "asimdhp": "fp16",
+    "sve": "sve",
+    "sve2": "sve2",
+}
 """Linux' name of an instruction set extension (Documentation/arch/arm64/elf_hwcaps) -> ours."""
 
 _SOFTWARE = 0x00

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import zipfile
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
@@ -31,7 +30,7 @@ class Job:
         outputs: of the model, in order.
         threads: of the runtime.
         warmup: runs before those that are timed, after the cold one.
-        runs: timed runs on the first sample.
+        runs: timed runs on the first sample, after each sample was run once; 0 for outputs alone.
         cpus: numbers of the cores to run on; empty for all.
         marks: whether to tell a counting emulator where each inference starts and ends.
     """
@@ -55,7 +54,7 @@ class Result:
     Attributes:
         runtime: name and version, such as `onnxruntime 1.31.1`.
         load_ms: from opening the file to being ready to run, imports not included.
-        cold_ms: the first run.
+        cold_ms: the first run after loading.
         samples_ms: each timed run.
         peak_rss: of the process, in bytes.
         cpus: cores it was allowed to run on.
@@ -144,7 +143,6 @@ _LARGEST_RESULT = 16 << 20
 """Bytes; a million timed runs are less."""
 
 _MEND = "Run it again; if it happens again, restart the device."
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def _damaged(name: str, how: str) -> DeviceError:
@@ -159,7 +157,7 @@ def _one_line(value: object) -> str:
     """Text of a device, without what would move a terminal's cursor."""
     if not isinstance(value, str) or not value.strip():
         raise _damaged(RESULT_FILE, "holds no text where there should be some")
-    return _CONTROL.sub(" ", value).strip()[:600]
+    return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:600]
 
 
 def _list(name: str, fields: dict[str, object]) -> list[object]:

@@ -1,20 +1,21 @@
-"""A run on a device: alone there, in a work folder that goes when it ends, however it ends."""
+"""One run's time on a device: nobody else's meanwhile, and nothing of it stays there afterwards."""
 
 from __future__ import annotations
 
-import re
+import hashlib
 import signal
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
-from exporter.device import agent
-from exporter.device.adb import Completed, Device, quote
+from exporter.device.adb import Completed, Device, Kept, quote
+from exporter.device.bundle import CORE
 from exporter.device.job import (
     JOB_FILE,
     OUTPUTS_FILE,
@@ -25,64 +26,74 @@ from exporter.device.job import (
     read_result,
     to_json,
 )
-from exporter.device.refusals import Trouble, named, one_line, recognize
+from exporter.device.refusals import Trouble, explain, named, one_line, recognize, refusal
 from exporter.device.survey import LOCK
 from exporter.errors import DeviceError, FormatError
 from exporter.types import Tensors
 
-_SILENCE_SECONDS = 30.0
-_AGENT = "agent.py"
+AGENT = Path(__file__).with_name("agent.py")
 
-_KEEP = """
-home={home}
-mkdir -p "$home" && cd "$home" || exit
+_SILENCE_S = 20.0
+_CLEAN_S = 30.0
+_GROUP_FILE = "group"
+
+# The shell that runs it holds the lock until its stdin ends: with the session, or with this
+# process, however that dies, or with the link.
+_OPEN = """mkdir -p {home} || exit
 if command -v flock >/dev/null
-then exec 9>>{lock}; flock -n 9 || {{ echo busy; exit; }}
-else echo unlocked
+then exec 9>>{lock}; flock -n 8 8>&9 || {{ echo busy; exit 0; }}
+else mkdir {lock}.d || {{ echo locked; exit 0; }}
 fi
-rm -rf work-*
-mkdir -m 700 {work} {work}/files && echo ready || exit
-cat >/dev/null
-rm -rf "$home"/{work}
+rm -rf {home}/work-*
+if mkdir -m 700 {work} && mkdir {work}/files
+then echo ready; cat >/dev/null; fi
+rm -rf {work} || {{ sleep 1; rm -rf {work}; }}
+[ ! -d {lock}.d ] || rmdir {lock}.d
 """
-"""Holds the lock and the work folder until stdin ends, as it does when our process dies."""
 
-_MEANING = {
+_RUN = """cd {folder} && echo $$ >{group} && exec sh {core}/run.sh {overlay} {agent} {folder}"""
+
+_END = """read -r group <{folder}/{group} && tries=0 &&
+while kill -9 -$group && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.1; done
+rm -rf {folder}
+"""
+"""adb's shells lead process groups, so that nothing of the run is left when this has ended."""
+
+_MEANINGS = {
     signal.SIGILL: "the CPU lacks an instruction that it uses",
     signal.SIGKILL: "out of memory?",
+    signal.SIGSYS: "the device forbids a system call that it makes",
 }
 
 
 class Session:
-    """The only run of export-mobile on a device.
+    """The device for ourselves, with a folder of our own there, for the length of a `with`.
 
     Args:
         device: where.
-        home: our folder there, absolute.
-        tell: takes a line of progress.
+        home: our folder there; see `exporter.device.probe.home`.
+        tell: takes a line of progress before something that may take seconds.
 
     Raises:
-        DeviceError: on entering: another run is at work there.
+        DeviceError: on entering; another run uses the device, or nothing can be written there.
     """
 
     def __init__(self, device: Device, home: str, tell: Callable[[str], None]) -> None:
-        self._device = device
-        self._home = home
-        self._tell = tell
+        self._device, self._home, self._tell = device, home, tell
+        self._work = f"{home}/work-{token_hex(8)}"
+        self._stack = ExitStack()
+        self._put: dict[str, str] = {}
         self._jobs = 0
-        self._put: set[Path] = set()
-        self.work = f"{home}/work-{token_hex(6)}"
 
     def __enter__(self) -> Self:
-        work = quote(self.work.rpartition("/")[2])
-        script = _KEEP.format(home=quote(self._home), lock=LOCK, work=work)
-        self._kept = self._device.keep(script)
-        try:
-            self._begin()
-        except BaseException:
-            with suppress(DeviceError):
-                self._kept.close()
-            raise
+        words = {"home": self._home, "lock": f"{self._home}/{LOCK}", "work": self._work}
+        script = _OPEN.format(**{name: quote(word) for name, word in words.items()})
+        with ExitStack() as stack:
+            kept = stack.enter_context(self._device.keep(script))
+            if (line := kept.line()) != "ready":
+                raise self._refused(line, kept)
+            self._device.push(AGENT, f"{self._work}/{AGENT.name}")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -91,15 +102,26 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._kept.__exit__(kind, error, trace)
+        self._stack.__exit__(kind, error, trace)
 
-    def put(self, path: Path) -> None:
-        """Copies a file into the work folder, once."""
-        if path in self._put:
-            return
-        self._tell(f"sending {path.name}")
-        self._device.push(path, f"{self.work}/files/{path.name}")
-        self._put.add(path)
+    def put(self, path: Path) -> str:
+        """Brings a file into the session's folder, where jobs find it by its name.
+
+        A file that is there with the same content is not sent again; one of the same name with
+        another content is replaced.
+
+        Returns:
+            Its path on the device.
+        """
+        remote = f"{self._work}/files/{path.name}"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if self._put.get(path.name) != digest:
+            self._put.pop(path.name, None)
+            self._tell(f"{path.name}: sending {path.stat().st_size / 1e6:.2f} MB")
+            self._device.push(path, remote)
+            self._put[path.name] = digest
+        return remote
 
     def execute(
         self,
@@ -108,101 +130,118 @@ class Session:
         deadline: float,
         on_line: Callable[[str], None] | None = None,
     ) -> tuple[Result, list[Tensors]]:
-        """Runs one artifact.
+        """Runs one artifact in a process of its own.
 
         Args:
-            job: its `model` and `samples` are names of files that were put.
-            layers: name of a layer -> its folder on the device.
-            deadline: seconds it may take.
-            on_line: takes the agent's lines of progress.
+            job: `model` and `samples` are names of files that were `put`.
+            layers: folder of each layer of the runtime there, as `install` returns them.
+            deadline: seconds that it may take.
+            on_line: called with each line that the agent writes.
 
         Returns:
-            What the agent measured, and the outputs of each sample.
+            What was measured, and the outputs of each sample.
 
         Raises:
-            FormatError: the artifact does not run there.
-            DeviceError: the device fails.
+            FormatError: the artifact cannot be run; others may.
+            DeviceError: the device, or the way to it, fails; `lost` if for good.
         """
+        with self._folder() as folder:
+            self._send(job, folder)
+            command = _RUN.format(
+                folder=quote(folder),
+                group=_GROUP_FILE,
+                core=quote(layers[CORE]),
+                overlay=quote(layers[job.format]),
+                agent=quote(f"{self._work}/{AGENT.name}"),
+            )
+            started = time.monotonic()
+            try:
+                done = self._device.stream(
+                    command, silence=_SILENCE_S, deadline=deadline, on_line=on_line
+                )
+            except DeviceError as error:
+                if error.lost or time.monotonic() < started + deadline:
+                    raise
+                raise FormatError(f"did not finish within {deadline:g} s") from error
+            return self._results(job, done, folder)
+
+    @contextmanager
+    def _folder(self) -> Iterator[str]:
+        """A folder for one job; when it goes, nothing that ran in it is running any more."""
         self._jobs += 1
-        folder = f"{self.work}/job-{self._jobs}"
-        with tempfile.TemporaryDirectory() as name:
-            local = Path(name)
-            inside = replace(job, model=f"../files/{job.model}", samples=f"../files/{job.samples}")
-            (local / JOB_FILE).write_text(to_json(inside), encoding="utf-8")
-            for path in (local / JOB_FILE, Path(agent.__file__)):
-                self._device.push(path, f"{folder}/{path.name}")
-            done = self._run(folder, layers["core"], layers[job.format], deadline, on_line)
-            self._judge(done, folder, local)
-            self._device.pull(f"{folder}/{OUTPUTS_FILE}", local / OUTPUTS_FILE)
-            result, outputs = read_result(local), read_outputs(local, job)
-        self._device.run(f"rm -rf {quote(folder)}")
-        return result, outputs
-
-    def _begin(self) -> None:
-        line = self._kept.line()
-        if line == "unlocked":
-            self._tell("this device has no `flock`: runs at the same time are not kept apart")
-            line = self._kept.line()
-        if line == "busy":
-            raise DeviceError(
-                f"{named(self._device.serial)} is being used by another run of export-mobile.",
-                "Wait for it to end, or stop it.",
-            )
-        if line != "ready":
-            why = one_line(self._kept.close().stderr) or "it gave no reason"
-            raise DeviceError(
-                f"{named(self._device.serial)} has no room for a work folder: {why}.",
-                f"Free some space, or: export-mobile devices clean {quote(self._device.serial)}",
-            )
-
-    def _run(
-        self,
-        folder: str,
-        core: str,
-        overlay: str,
-        deadline: float,
-        on_line: Callable[[str], None] | None,
-    ) -> Completed:
-        command = (
-            f"cd {quote(folder)} && "
-            f"sh {quote(core)}/run.sh {quote(overlay)} {quote(f'{folder}/{_AGENT}')} ."
-        )
+        folder = f"{self._work}/job-{self._jobs}"
+        end = f"{{ {_END.format(folder=quote(folder), group=_GROUP_FILE)} }} 2>/dev/null"
         try:
-            return self._device.stream(
-                command, silence=_SILENCE_SECONDS, deadline=deadline, on_line=on_line
+            yield folder
+        except BaseException as error:
+            if not (isinstance(error, DeviceError) and error.lost):
+                with suppress(DeviceError):
+                    self._device.run(end, timeout=_CLEAN_S)
+            raise
+        self._device.run(end, timeout=_CLEAN_S)
+
+    def _send(self, job: Job, folder: str) -> None:
+        if missing := {job.model, job.samples} - self._put.keys():
+            raise ValueError(f"{missing} were not put")
+        theirs = replace(job, model=f"../files/{job.model}", samples=f"../files/{job.samples}")
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / JOB_FILE
+            file.write_text(to_json(theirs), encoding="utf-8")
+            self._device.push(file, f"{folder}/{JOB_FILE}")
+
+    def _results(self, job: Job, done: Completed, folder: str) -> tuple[Result, list[Tensors]]:
+        if done.code and recognize(_last_words(done.stderr)) is Trouble.NO_SPACE:
+            raise refusal(Trouble.NO_SPACE, self._device.serial, f" while {named(job.model)} ran")
+        if done.code > 1:
+            raise FormatError(_ending(done))
+        with tempfile.TemporaryDirectory() as scratch:
+            local = Path(scratch)
+            try:
+                self._device.pull(f"{folder}/{RESULT_FILE}", local / RESULT_FILE)
+            except DeviceError as error:
+                if error.lost or not done.code:
+                    raise
+                raise FormatError(_ending(done)) from error  # it did not come that far
+            result = read_result(local)
+            self._device.pull(f"{folder}/{OUTPUTS_FILE}", local / OUTPUTS_FILE)
+            return result, read_outputs(local, job)
+
+    def _refused(self, line: str | None, kept: Kept) -> DeviceError:
+        """Why the session cannot begin."""
+        serial = named(self._device.serial)
+        busy = f"{serial} is being used by another run of export-mobile."
+        if line == "busy":
+            return DeviceError(busy, "Wait until it has ended, or stop it, and try again.")
+        if line == "locked":
+            return DeviceError(
+                busy,
+                "If there is none: the device was switched off during one. Then: "
+                f"export-mobile devices clean {quote(self._device.serial)}",
             )
-        except DeviceError as error:
-            if error.lost:
-                raise
-            raise FormatError(
-                f"did not finish within {deadline:g} s on {named(self._device.serial)}"
-            ) from error
-
-    def _judge(self, done: Completed, folder: str, local: Path) -> None:
-        """Returns where the agent has done its job; else raises why it has not."""
-        if recognize(done.stderr) is Trouble.NO_SPACE:
-            raise FormatError(f"no space is left on {named(self._device.serial)}")
-        if done.code > 128:
-            raise FormatError(_killed(done))
-        if done.code in (0, 1):
-            self._device.pull(f"{folder}/{RESULT_FILE}", local / RESULT_FILE)
-            read_result(local)
-        if done.code:
-            words = _last_words(done.stderr)
-            raise FormatError(f"the agent ended with exit code {done.code}: {words}")
+        text = kept.close().stderr
+        trouble = recognize(text)
+        if trouble in (Trouble.DENIED, Trouble.READ_ONLY, Trouble.NO_SPACE):
+            return refusal(trouble, self._device.serial, f": {named(self._home)}")
+        return explain(text, self._device.serial)
 
 
-def _killed(done: Completed) -> str:
-    """Of a process that a signal ended."""
-    number = done.code - 128
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    meaning = _MEANING.get(signal.Signals(number)) if number in set(signal.Signals) else None
+def _ending(done: Completed) -> str:
+    """Why a process ended that did not do its work."""
     words = _last_words(done.stderr)
-    said = f"; it said: {words}" if words and number != signal.SIGKILL else ""
-    return f"the runtime was killed by {name}" + (f" ({meaning})" if meaning else "") + said
+    try:
+        number = signal.Signals(done.code - 128)
+    except ValueError:
+        return f"the runtime failed: {words or f'exit code {done.code}, it gave no reason'}"
+    meaning = _MEANINGS.get(number)
+    return (
+        f"the runtime was killed by {number.name}"
+        + (f" ({meaning})" if meaning else "")
+        + (f": {words}" if words else "")
+    )
 
 
 def _last_words(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [line for line in lines if not re.match(r"File \"|Thread 0x|Current thread", line)]
-    return one_line(" / ".join(kept[-3:]), 300)
+    """The last line of stderr that a runtime wrote, or the last of a traceback."""
+    own = text.partition("Fatal Python error: ")[0]  # then where the interpreter was
+    lines = [line for line in own.splitlines() if line.strip() and not line.startswith("qemu: ")]
+    return one_line(lines[-1]) if lines else ""

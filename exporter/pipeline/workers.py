@@ -86,8 +86,8 @@ class Worker(Generic[T]):
             )
         theirs.close()
         worker = cls(tag, process, ours, log)
-        worker._send(sys.path)  # the target may live where only this process looks
-        worker._send((target, args))
+        worker.send(sys.path)  # the target may live where only this process looks
+        worker.send((target, args))
         return worker
 
     def receive(self) -> Any:
@@ -104,9 +104,20 @@ class Worker(Generic[T]):
             message.raise_in_parent()
         return message
 
+    def send(self, message: Any) -> None:
+        """Sends a message.
+
+        Raises:
+            FormatError: the worker died; names the signal and its last words.
+        """
+        try:
+            self.connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            raise FormatError(self._obituary()) from None
+
     def ask(self, *question: Any) -> Any:
         """Sends a question and waits for the answer."""
-        self._send(question)
+        self.send(question)
         return self.receive()
 
     def stop(self) -> None:
@@ -122,12 +133,6 @@ class Worker(Generic[T]):
             self.process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.stop()
-
-    def _send(self, message: Any) -> None:
-        try:
-            self.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            raise FormatError(self._obituary()) from None
 
     def _obituary(self) -> str:
         try:

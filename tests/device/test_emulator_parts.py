@@ -32,7 +32,7 @@ def test_a_second_setup_has_nothing_to_do(emulated: None) -> None:
     assert lines == []
     done = export_mobile("emulator", "setup")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Ready: ")
+    assert done.stdout.startswith("Ready")
 
 
 def test_the_image_belongs_to_nobody_in_particular(emulated: None) -> None:

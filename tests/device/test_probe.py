@@ -86,7 +86,7 @@ def test_a_phone() -> None:
     assert (found.abi, found.system) == ("arm64-v8a", "Android 14")
     assert found.cpu == "4 x Cortex-A55, 2 x Cortex-A78, 2 x Cortex-X1"
     assert found.cores == 8
-    assert found.features == ("dotprod", "fp16")  # i8mm is not on every core
+    assert found.features == ("lse", "dotprod", "fp16")  # i8mm is not on every core
     assert found.memory_bytes == 7700204 * 1024
     assert found.free_bytes == 82899884 * 1024
     assert not found.emulated
@@ -204,7 +204,7 @@ def test_emulated_device(phone: Device) -> None:
     assert found.abi == "arm64-v8a"
     assert found.system.startswith("Android ")
     assert found.cpu == f"{found.cores} x Cortex-A76"
-    assert found.features == ("dotprod", "fp16")
+    assert found.features == ("lse", "dotprod", "fp16")
     assert found.free_bytes
     assert 0 < found.free_bytes <= 2 << 30
     assert found.memory_bytes
