@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh dev
-bash scripts/device.sh
+# Without it the device suite is skipped and says why, unless that is forbidden.
+bash scripts/device.sh || [ "${EXPORT_MOBILE_REQUIRE_DEVICE:-}" != 1 ]
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .

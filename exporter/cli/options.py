@@ -226,6 +226,15 @@ TimeoutOption = Annotated[
         "--timeout", min=1.0, help="Seconds that one artifact may take.", rich_help_panel=DEVICE
     ),
 ]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        min=1,
+        help="Compare on at most so many of the golden samples: emulation is slow. Default: all.",
+        rich_help_panel=DEVICE,
+    ),
+]
 StorageOption = Annotated[
     str,
     typer.Option("--storage", help="Of an emulator started for this run.", rich_help_panel=DEVICE),

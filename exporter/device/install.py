@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from secrets import token_hex
 
 from exporter.device.adb import Completed, Device, quote
@@ -240,7 +239,7 @@ def _no_space(device: Device, folder: str, layers: Sequence[Layer]) -> DeviceErr
 
 def _taken(layer: Layer) -> int:
     """Bytes of storage that a layer takes."""
-    sizes = (path.lstat().st_size for path in Path(layer.folder).rglob("*"))
+    sizes = (path.lstat().st_size for path in layer.folder.rglob("*"))
     return sum(_BLOCK + -(-size // _BLOCK) * _BLOCK for size in sizes)
 
 

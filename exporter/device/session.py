@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import signal
 import tempfile
 import time
@@ -242,6 +243,12 @@ def _ending(done: Completed) -> str:
 
 def _last_words(text: str) -> str:
     """The last line of stderr that a runtime wrote, or the last of a traceback."""
-    own = text.partition("Fatal Python error: ")[0]  # then where the interpreter was
-    lines = [line for line in own.splitlines() if line.strip() and not line.startswith("qemu: ")]
+    own = text.partition("Fatal Python error: ")[0]  # after which comes where the interpreter was
+    lines = [line.strip() for line in own.splitlines() if not _OF_A_DEATH.match(line)]
     return one_line(lines[-1]) if lines else ""
+
+
+_OF_A_DEATH = re.compile(
+    rf"\s*$|qemu: |({'|'.join(filter(None, map(signal.strsignal, signal.Signals)))})\b[^:]*$"
+)
+"""Lines of shells and qemu about a signal, such as `Segmentation fault (core dumped)`."""

@@ -97,9 +97,11 @@ def bench(options: BenchOptions, progress: Progress) -> BenchResult:
             for name in ready:
                 fleet.start(name, measure.work, options.folder, chosen, name, options.settings)
             if options.sweep:
-                fleet.start("sweep", sweep.work, options.folder, chosen, options.sweep)
+                args = (chosen, options.sweep, options.settings.samples)
+                fleet.start("sweep", sweep.work, options.folder, *args)
             if ready:  # while the devices are being prepared
-                fleet.hand_out(host_outputs(exported, chosen, scratch, progress), ready)
+                few = exported.first(options.settings.samples, scratch)
+                fleet.hand_out(host_outputs(few, chosen, scratch, progress), ready)
             fleet.wait()
         except KeyboardInterrupt:
             fleet.stop()

@@ -51,8 +51,8 @@ class Counting:
         layer = {layer.name: layer.folder for layer in self.bundle}
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for file in (*files(artifact), self.exported.golden_path.name):
-                (folder / file).symlink_to((self.exported.folder / file).resolve())
+            for path in files(self.exported, artifact):
+                (folder / path.name).symlink_to(path.resolve())
             job = job_for(self.exported, artifact, runs=_RUNS, warmup=_WARMUP, marks=True)
             (folder / JOB_FILE).write_text(to_json(job), encoding="utf-8")
             samples = self.counter.run(cpu, layer["core"], layer[artifact.format], AGENT, folder)
@@ -60,9 +60,10 @@ class Counting:
         return Instructions(cpu, round(statistics.median(samples)), samples), outputs
 
 
-def files(artifact: Artifact) -> tuple[str, ...]:
-    """An artifact's file and what belongs to it."""
-    return (artifact.file, *artifact.sidecars) if artifact.file else ()
+def files(exported: Exported, artifact: Artifact) -> tuple[Path, ...]:
+    """What a job needs: the artifact's file, what belongs to it, and the samples."""
+    names = (artifact.file, *artifact.sidecars) if artifact.file else ()
+    return (*(exported.folder / name for name in names), exported.golden_path)
 
 
 def job_for(

@@ -54,6 +54,23 @@ class Exported:
             )
         return cls(folder, manifest, data.read_golden(path), path)
 
+    def first(self, samples: int | None, scratch: Path) -> Exported:
+        """The same with at most so many golden samples, in a file of their own in `scratch`."""
+        golden = self.golden
+        if samples is None or samples >= len(golden.samples):
+            return self
+        golden = replace(
+            golden,
+            samples=golden.samples[:samples],
+            outputs=golden.outputs[:samples],
+            labels=golden.labels and golden.labels[:samples],
+        )
+        path = scratch / self.golden_path.name
+        data.write_golden(
+            path, golden.samples, golden.outputs, golden.labels, self.manifest.signature
+        )
+        return replace(self, golden=golden, golden_path=path)
+
     def damage(self, artifact: Artifact) -> str | None:
         """Why the artifact's files are not those that were exported, or None."""
         if artifact.file is None:
@@ -65,20 +82,25 @@ class Exported:
                 return f"{name} has changed since the export (sha256 differs)"
         return None
 
-    def problem(self, artifact: Artifact, measured: Parity) -> str | None:
+    def problem(self, artifact: Artifact, measured: Parity, shown: Parity | None) -> str | None:
         """Why outputs on the golden samples do not hold, or None.
+
+        Args:
+            artifact: which one.
+            measured: to be judged.
+            shown: what the artifact showed elsewhere on the same samples, where that is known.
 
         Raises:
             UserError: the manifest holds no bounds to judge by.
         """
-        tolerance = _tolerance(artifact)
+        tolerance = _tolerance(artifact, shown)
         problem = parity.judge(measured, tolerance, random=self.manifest.evaluation.random)
         return f"on the golden samples, {problem}" if problem else None
 
 
-def _tolerance(artifact: Artifact) -> Tolerance:
+def _tolerance(artifact: Artifact, before: Parity | None) -> Tolerance:
     """The tolerance of the export, loosened to what this artifact itself showed on the few golden
-    samples then: one sample of 16 that disagrees is no news if it disagreed before.
+    samples before: one sample of 16 that disagrees is no news if it disagreed then.
 
     Raises:
         UserError: the manifest holds no bounds to judge by.
@@ -92,7 +114,6 @@ def _tolerance(artifact: Artifact) -> Tolerance:
             f"{FILE_NAME} holds no tolerance to judge {artifact.file} by.",
             "Restore it, or export again.",
         )
-    before = artifact.golden_parity
     if before is None:
         return tolerance
     return replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -55,6 +56,7 @@ class Settings:
         timeout: seconds for one artifact.
         keep_runtime: whether the runtime bundle stays on the device for the next run.
         storage: of an emulator that is started for this run.
+        samples: at most so many golden samples are compared; None for all.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -65,6 +67,7 @@ class Settings:
     timeout: float = 600.0
     keep_runtime: bool = True
     storage: str = "1500m"
+    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,14 +132,14 @@ def work(
     """
     end_on_sigterm()
     started = time.monotonic()
-    exported = Exported.read(folder)
     tell = connection.send
-    with _opened(name, settings, tell) as (phone, cpu):
+    with tempfile.TemporaryDirectory() as scratch, _opened(name, settings, tell) as (phone, cpu):
+        exported = Exported.read(folder).first(settings.samples, Path(scratch))
         facts = probe(phone)
         require_arm64(facts)
         chosen = cores(settings.affinity, clusters(phone))
         bundle = layers(dict.fromkeys(a.format for a in artifacts), tell)
-        counting = _counting(exported, bundle, cpu)
+        counting = _counting(exported, bundle, cpu, Path(scratch, "count"))
         base = home(phone)
         with Session(phone, base, tell) as session:
             remote = install(phone, base, bundle, tell)
@@ -148,7 +151,7 @@ def work(
                 facts=facts,
                 measured=datetime.now(UTC),
                 seconds=0.0,
-                options=_options(settings, chosen),
+                options=_options(settings, chosen, facts.emulated),
                 bundle={layer.name: layer.digest for layer in bundle},
             )
             connection.send(device)
@@ -209,8 +212,8 @@ class _Bench:
     def _execute(
         self, artifact: Artifact, threads: int, tell: Tell
     ) -> tuple[Result, list[Tensors]]:
-        for name in (*files(artifact), self.exported.golden_path.name):
-            self.session.put(self.exported.folder / name)
+        for path in files(self.exported, artifact):
+            self.session.put(path)
         # An emulated device's wall time says nothing, so nothing is timed there.
         timed = self.device.where is Where.DEVICE
         job = job_for(
@@ -244,12 +247,12 @@ class _Bench:
         except Mismatch as error:
             return {"reason": str(error)}
         found: dict[str, object] = {"parity": measured}
+        shown = None
         if ours := self.host.get(str(artifact.file)):
-            with suppress(
-                Mismatch
-            ):  # what is wrong with this machine's outputs is not the device's
+            with suppress(Mismatch):  # of this machine's outputs, which is not the device's fault
+                shown = parity.compare(golden.outputs, ours, golden.labels, specs)
                 found["host_parity"] = parity.compare(ours, outputs, golden.labels, specs)
-        reason = self.exported.problem(artifact, measured)
+        reason = self.exported.problem(artifact, measured, shown or artifact.golden_parity)
         if artifact.verdict is Verdict.FAIL:
             reason = reason or f"failed at export already: {artifact.reason}"
         return {**found, "reason": reason, "verdict": Verdict.FAIL if reason else Verdict.PASS}
@@ -265,9 +268,14 @@ def _explained(reason: str, artifact: Artifact, features: tuple[str, ...]) -> st
     return reason
 
 
-def _counting(exported: Exported, bundle: Sequence[Layer], cpu: str | None) -> Counting | None:
+def _counting(
+    exported: Exported, bundle: Sequence[Layer], cpu: str | None, scratch: Path
+) -> Counting | None:
     ready = counter.available() if cpu else None
-    return Counting(exported, bundle, ready) if ready else None
+    if ready is None:
+        return None
+    scratch.mkdir()
+    return Counting(exported.first(1, scratch), bundle, ready)  # the device has run all of them
 
 
 def _counted(run: DeviceRun, counting: Counting, artifact: Artifact, cpu: str) -> DeviceRun:
@@ -278,15 +286,22 @@ def _counted(run: DeviceRun, counting: Counting, artifact: Artifact, cpu: str) -
     return run.model_copy(update={"instructions": instructions})
 
 
-def _options(settings: Settings, cores: tuple[int, ...]) -> Facts:
-    return {
+def _options(settings: Settings, cores: tuple[int, ...], emulated: bool) -> Facts:
+    """Command line options that had an effect."""
+    shared: Facts = {
         "threads": settings.threads,
+        "affinity": settings.affinity,
+        "cores": cores or None,
+        "samples": settings.samples,
+    }
+    if emulated:  # nothing is timed there
+        return shared
+    timing: Facts = {
         "runs": settings.runs,
         "warmup": settings.warmup,
         "cooldown": settings.cooldown,
-        "affinity": settings.affinity,
-        "cores": cores or None,
     }
+    return {**shared, **timing}
 
 
 def end_on_sigterm() -> None:

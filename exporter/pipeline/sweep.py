@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,11 @@ from exporter.types import Instructions, Tensors
 
 
 def work(
-    connection: Connection, folder: Path, artifacts: Sequence[Artifact], cpus: Sequence[str]
+    connection: Connection,
+    folder: Path,
+    artifacts: Sequence[Artifact],
+    cpus: Sequence[str],
+    samples: int | None,
 ) -> None:
     """Sends progress texts, a `SweepRun` for each artifact on each CPU, and `Finished`.
 
@@ -31,10 +36,19 @@ def work(
         folder: output folder with the artifacts.
         artifacts: which of them, with a file each.
         cpus: as qemu names them.
+        samples: at most so many golden samples are compared; None for all.
     """
     end_on_sigterm()
     started = time.monotonic()
-    exported = Exported.read(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Exported.read(folder).first(samples, Path(scratch))
+        _sweep(connection, exported, artifacts, cpus)
+    connection.send(Finished(time.monotonic() - started))
+
+
+def _sweep(
+    connection: Connection, exported: Exported, artifacts: Sequence[Artifact], cpus: Sequence[str]
+) -> None:
     bundle = layers(dict.fromkeys(a.format for a in artifacts), connection.send)
     counting = Counting(exported, bundle, counter.prepare(connection.send))
     # Others at work on this machine do not change a count, so all cores count at once.
@@ -43,7 +57,6 @@ def work(
             connection.send(f"{artifact.file}: {position + 1} of {len(artifacts)} artifacts")
             for run in _across(counting, artifact, cpus, pool):
                 connection.send(run)
-    connection.send(Finished(time.monotonic() - started))
 
 
 def _across(

@@ -72,7 +72,7 @@ def _check(artifact: Artifact, exported: Exported, log: Path) -> Artifact:
     except (FormatError, Mismatch) as error:
         return _failed(artifact, str(error))
     artifact = artifact.model_copy(update={"parity": measured})
-    problem = exported.problem(artifact, measured)
+    problem = exported.problem(artifact, measured, artifact.golden_parity)
     if problem and artifact.verdict is Verdict.PASS:
         return _failed(artifact, problem)
     return artifact

@@ -109,7 +109,7 @@ def _compile_qemu(tree: Path, tell: Tell) -> None:
     build = tree / "build"
     build.mkdir()
     tell("Building qemu: configuring")
-    _run(["../configure", f"--python={sys.executable}", *_CONFIGURE], build, "configured")
+    run_step(["../configure", f"--python={sys.executable}", *_CONFIGURE], build, "configured")
     told = 0
 
     def on_line(line: str) -> None:
@@ -120,17 +120,17 @@ def _compile_qemu(tree: Path, tell: Tell) -> None:
             tell(f"Building qemu: {int(step[1]):,} of {int(step[2]):,} steps")
 
     jobs = len(os.sched_getaffinity(0))
-    _run(["nice", "ninja", f"-j{jobs}", QEMU], build, "compiled", on_line)
+    run_step(["nice", "ninja", f"-j{jobs}", QEMU], build, "compiled", on_line)
 
 
 def _compile_plugin(headers: Path, plugin: Path) -> None:
     asked = ["pkg-config", "--cflags", "glib-2.0"]
     glib = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     options = ["-O2", "-fPIC", "-shared", "-s", "-fvisibility=hidden", f"-I{headers}", *glib]
-    _run(["gcc", *options, f"-o{plugin}", PLUGIN_SOURCE], headers, "compiled")
+    run_step(["gcc", *options, f"-o{plugin}", PLUGIN_SOURCE], headers, "compiled")
 
 
-def _run(
+def run_step(
     command: Sequence[str | Path],
     folder: Path,
     done: str,
