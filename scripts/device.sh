@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Sets up the emulated ARM device, the runtime bundle and the instruction counter, once, into the
-# user's cache. Needs Debian or Ubuntu; installs what is missing there.
+# Sets up the emulated ARM device and the runtime bundle, once, into the user's cache. Needs Debian
+# or Ubuntu; installs what is missing there, also for `export-mobile emulator setup --counter`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# command -> package
-needed=(adb:adb mmdebstrap:mmdebstrap gcc:gcc ninja:ninja-build pkg-config:pkg-config)
+needed=(
+  adb mmdebstrap debian-archive-keyring
+  # To build the counter.
+  gcc libc6-dev ninja-build pkg-config libglib2.0-dev zlib1g-dev xz-utils
+)
 missing=()
-for pair in "${needed[@]}"; do
-  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+for package in "${needed[@]}"; do
+  dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
 done
-[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
-pkg-config --exists glib-2.0 2>/dev/null || missing+=(libglib2.0-dev)
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=
   if [ "$(id -u)" -ne 0 ]; then
@@ -21,4 +22,4 @@ if [ ${#missing[@]} -gt 0 ]; then
   $sudo apt-get update -qq
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
-exec .venv/bin/export-mobile emulator setup --counter --runtimes
+exec .venv/bin/export-mobile emulator setup --runtimes

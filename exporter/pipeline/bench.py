@@ -149,6 +149,7 @@ class _Fleet:
     _opened: dict[str, Device] = field(default_factory=dict)
     _runs: dict[str, list[DeviceRun]] = field(default_factory=dict)
     _swept: list[SweepRun] = field(default_factory=list)
+    _stopping: bool = False
 
     @property
     def measured(self) -> bool:
@@ -179,6 +180,7 @@ class _Fleet:
 
     def stop(self) -> None:
         """Ends every worker, with time to leave its device clean."""
+        self._stopping = True
         for worker in self._running:
             worker.process.terminate()
         with suppress(KeyboardInterrupt):
@@ -212,7 +214,8 @@ class _Fleet:
         except UserError as error:
             self._end(worker, error)
         except FormatError as error:
-            self._end(worker, UserError(f"{name}: {error.reason}."))
+            reason = "stopped before all was run" if self._stopping else error.reason
+            self._end(worker, UserError(f"{name}: {reason}."))
         except WorkerBugError as bug:
             self.progress.bug(name, str(bug))
             self._end(worker, UserError(f"{name}: export-mobile itself failed.", "See above."))

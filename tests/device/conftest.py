@@ -35,6 +35,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The counter's tests come last: where it is not cached, it is being built meanwhile."""
+    items.sort(key=lambda item: item.path.name == "test_counter.py")
+
+
 @pytest.fixture(scope="session")
 def emulated() -> None:
     """All that an emulated device needs is on this machine; skips with the remedy if not."""
