@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,7 +12,6 @@ from rich.text import Text
 
 from exporter.cli import console
 from exporter.cli.options import JsonOption
-from exporter.report.text import megabytes
 
 if TYPE_CHECKING:
     from exporter.device.survey import Surveyed
@@ -53,6 +52,7 @@ def clean(
     """Remove what export-mobile keeps on a device: the runtimes of earlier runs."""
     from exporter.device.adb import Adb
     from exporter.device.survey import clean as remove
+    from exporter.report.text import megabytes
 
     device = Adb().resolve(serial)
     freed = remove(device)
@@ -61,6 +61,8 @@ def clean(
 
 
 def _table(found: tuple[Surveyed, ...]) -> Table:
+    from exporter.report.text import megabytes
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("serial", "state", "model", "ABI", "system", "cores", "features", "free"):
         table.add_column(name, no_wrap=name == "serial", overflow="fold")
@@ -77,7 +79,7 @@ def _table(found: tuple[Surveyed, ...]) -> Table:
     return table
 
 
-def _plain(one: Surveyed) -> dict[str, Any]:
+def _plain(one: Surveyed) -> dict[str, object]:
     problem = one.problem
     return {
         "serial": one.serial,

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from exporter.cli import console
 from exporter.cli import options as opt
-from exporter.report.text import megabytes
 from exporter.types import Description, TensorSpec
 
 _OPERATORS_SHOWN = 20
@@ -34,6 +33,8 @@ def inspect(
 
 
 def _table(file: Path, description: Description) -> Table:
+    from exporter.report.text import megabytes
+
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("file", str(file))
     table.add_row("kind", description.kind)

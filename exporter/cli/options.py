@@ -237,7 +237,12 @@ SamplesOption = Annotated[
 ]
 StorageOption = Annotated[
     str,
-    typer.Option("--storage", help="Of an emulator started for this run.", rich_help_panel=DEVICE),
+    typer.Option(
+        "--storage",
+        metavar="SIZE",
+        help="Of an emulator started for this run, such as 800m; in memory.",
+        rich_help_panel=DEVICE,
+    ),
 ]
 KeepRuntimeOption = Annotated[
     bool,

@@ -98,6 +98,7 @@ def only(connections: Sequence[Connection]) -> Connection:
 
 
 def listing(connections: Sequence[Connection]) -> str:
+    """A sentence that names them, with the state of those that are not ready."""
     states = (
         f"{named(c.serial)} ({c.state})" if not c.ready else named(c.serial) for c in connections
     )

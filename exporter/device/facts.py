@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from exporter.device import cores
+from exporter.device.refusals import one_line
 from exporter.types import DeviceFacts, DeviceState
 
 Sections = Mapping[str, str]
@@ -17,6 +18,8 @@ _CPU_SENSOR = re.compile(
 _NOT_CPU = re.compile(r"gpu|batt|usb|charg|skin|modem|wifi|npu|tpu|ddr|isp|cam", re.I)
 _PLAUSIBLE_C = (1.0, 130.0)
 """Sensors that are switched off read 0 or nonsense."""
+_MOST_CORES = 4096
+"""CONFIG_NR_CPUS of the largest arm64 kernels; a device that lists more is not believed."""
 
 
 def split(text: str) -> dict[str, str]:
@@ -35,9 +38,9 @@ def facts(serial: str, sections: Sections) -> DeviceFacts:
     version = properties.get("ro.build.version.release")
     return DeviceFacts(
         serial=serial,
-        model=properties.get("ro.product.model") or _line(sections, "model") or "unknown",
-        abi=properties.get("ro.product.cpu.abi") or machine or "unknown",
-        system=f"Android {version}" if version else release.get("PRETTY_NAME") or "unknown",
+        model=_known(properties.get("ro.product.model") or _line(sections, "model")),
+        abi=_known(properties.get("ro.product.cpu.abi") or machine),
+        system=_known(f"Android {version}" if version else release.get("PRETTY_NAME")),
         cpu=cores.types(cpuinfo) or "unknown",
         cores=number,
         features=cores.features(cpuinfo),
@@ -126,6 +129,11 @@ def _assignments(text: str) -> dict[str, str]:
     return {name: value.strip("\"'") for name, _, value in pairs if value}
 
 
+def _known(text: str | None) -> str:
+    """A word of a device for people, without what would move a terminal's cursor."""
+    return one_line(text or "", 80) or "unknown"
+
+
 def _line(sections: Sections, name: str) -> str:
     """First line of a section; device-tree strings end in NUL."""
     return sections.get(name, "").replace("\0", "\n").strip().partition("\n")[0].strip()
@@ -146,5 +154,5 @@ def _range(text: str) -> tuple[int, ...]:
     """Core numbers of `0-3,6`."""
     found: list[int] = []
     for low, high in re.findall(r"(\d+)(?:-(\d+))?", text):
-        found.extend(range(int(low), int(high or low) + 1))
+        found.extend(range(int(low), min(int(high or low), _MOST_CORES) + 1))
     return tuple(found)

@@ -9,10 +9,12 @@ can be slow or missing. It says what it found, and the comparison is made on thi
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from secrets import token_hex
 
+from exporter.device import facts
 from exporter.device.adb import Completed, Device, quote
 from exporter.device.archive import streamed
 from exporter.device.bundle import CORE, Layer
@@ -29,6 +31,8 @@ _NEAR = re.compile(r"127\.0\.0\.1:|localhost:|emulator-\d")
 _SILENCE_S = 20.0
 _CLEAN_S = 120.0
 """To remove a layer of ten thousand files from slow storage."""
+_HASTE_S = 10.0
+"""To clean up after what went wrong; what is left then, the next run removes."""
 _SLOWEST = 50_000
 """Bytes a second: a slower link is of no use."""
 _SLOWEST_READ = 2_000_000
@@ -97,13 +101,6 @@ def install(
     return {name: f"{folder}/{place}" for name, place in names.items()}
 
 
-def remove(device: Device, home: str) -> int:
-    """Removes everything of ours from a device; bytes that were freed."""
-    script = f"du -sk {quote(home)} && rm -rf {quote(home)}"
-    done = _checked(device, f"[ ! -d {quote(home)} ] || {{ {script}; }}", home)
-    return int(done.text.split()[0]) * 1024 if done.text.split() else 0
-
-
 def _sweep(device: Device, folder: str, names: dict[str, str]) -> set[str]:
     """Removes what is of no use any more; which layers are there, whole or not.
 
@@ -156,7 +153,7 @@ def _send(
     except BaseException as error:
         if not (isinstance(error, DeviceError) and error.lost):
             with suppress(DeviceError):
-                device.run(f"rm -rf {places}", timeout=_CLEAN_S)
+                device.run(f"rm -rf {places}", timeout=_HASTE_S)
         raise
 
 
@@ -223,16 +220,18 @@ def _right(name: str, layer: Layer) -> set[str]:
 
 
 def _require_space(device: Device, folder: str, layers: Sequence[Layer]) -> None:
-    if layers and _free(device, folder) < sum(map(_taken, layers)):
+    free = _free(device, folder) if layers else None
+    if free is not None and free < sum(map(_taken, layers)):
         raise _no_space(device, folder, layers)
 
 
 def _no_space(device: Device, folder: str, layers: Sequence[Layer]) -> DeviceError:
     needed, free = sum(map(_taken, layers)), _free(device, folder)
+    there = "fewer" if free is None else f"{free / 1e6:.0f} MB"
     return refusal(
         Trouble.NO_SPACE,
         device.serial,
-        f" for the runtime: it takes {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free in "
+        f" for the runtime: it takes {needed / 1e6:.0f} MB, and {there} are free in "
         f"{named(folder)}",
     )
 
@@ -243,10 +242,9 @@ def _taken(layer: Layer) -> int:
     return sum(_BLOCK + -(-size // _BLOCK) * _BLOCK for size in sizes)
 
 
-def _free(device: Device, folder: str) -> int:
-    """Bytes of storage that are free where `folder` is."""
-    done = _checked(device, f"df -kP {quote(folder)}", folder)
-    return int(done.text.splitlines()[-1].split()[3]) * 1024
+def _free(device: Device, folder: str) -> int | None:
+    """Bytes of storage that are free where `folder` is, if the device can tell."""
+    return facts.free_bytes(_checked(device, f"df -kP {quote(folder)}", folder).text)
 
 
 def _checked(device: Device, command: str, folder: str) -> Completed:
@@ -264,5 +262,5 @@ def _refused(device: Device, done: Completed, path: str) -> DeviceError:
     why = one_line(done.stderr) or f"exit code {done.code}"
     return DeviceError(
         f"{named(device.serial)} refused to work in {named(path)}: {why}",
-        f"Start anew there: export-mobile devices clean {quote(device.serial)}",
+        f"Start anew there: export-mobile devices clean {shlex.quote(device.serial)}",
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 
+from exporter.device.refusals import one_line
 from exporter.errors import DeviceError, FormatError
 from exporter.types import Array, Format, Tensors, TensorSpec
 
@@ -95,11 +96,11 @@ def read_result(folder: Path) -> Result:
     if not isinstance(fields, dict):
         raise _damaged(RESULT_FILE, "holds no fields")
     if "error" in fields:
-        raise FormatError(_one_line(fields["error"]))
+        raise FormatError(_text(fields["error"]))
     if missing := [f.name for f in dataclass_fields(Result) if f.name not in fields]:
         raise _damaged(RESULT_FILE, f"lacks {missing[0]}")
     return Result(
-        runtime=_one_line(fields["runtime"]),
+        runtime=_text(fields["runtime"]),
         load_ms=_milliseconds("load_ms", fields["load_ms"]),
         cold_ms=_milliseconds("cold_ms", fields["cold_ms"]),
         samples_ms=tuple(
@@ -142,6 +143,8 @@ def read_outputs(folder: Path, job: Job) -> list[Tensors]:
 _LARGEST_RESULT = 16 << 20
 """Bytes; a million timed runs are less."""
 
+_LONGEST_TEXT = 600
+
 _MEND = "Run it again; if it happens again, restart the device."
 
 
@@ -153,11 +156,11 @@ def _no_number(text: str) -> float:
     raise ValueError(text)
 
 
-def _one_line(value: object) -> str:
-    """Text of a device, without what would move a terminal's cursor."""
+def _text(value: object) -> str:
+    """Text of a device for a sentence."""
     if not isinstance(value, str) or not value.strip():
         raise _damaged(RESULT_FILE, "holds no text where there should be some")
-    return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:600]
+    return one_line(value, _LONGEST_TEXT)
 
 
 def _list(name: str, fields: dict[str, object]) -> list[object]:

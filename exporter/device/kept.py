@@ -11,6 +11,9 @@ from exporter.device.link import Completed, RemoteCommand
 from exporter.device.refusals import Trouble, refusal
 from exporter.errors import DeviceError
 
+_HASTE_SECONDS = 5.0
+"""To wait for a clean-up after what went wrong: it is done in any case, if not before we go on."""
+
 if TYPE_CHECKING:
     from exporter.device.adb import Device
 
@@ -40,9 +43,11 @@ class Kept:
     ) -> None:
         if kind is None:
             self.close()
+        elif isinstance(error, DeviceError) and error.lost:
+            self._remote.close()  # it cleans up when it notices; to wait for that is in vain
         else:  # the reason that ends the block is worth more than what may go wrong here
             with suppress(DeviceError):
-                self.close()
+                self.close(_HASTE_SECONDS)
 
     def line(self, timeout: float = 30.0) -> str | None:
         """The next line it writes; None when it has ended.

@@ -28,6 +28,9 @@ BEAT_SECONDS = 2
 _GRACE_SECONDS = 1.0
 """For what comes after the end mark: the rest of stderr, and the client's own end."""
 
+_EXIT_SECONDS = 5.0
+"""For a client that has closed its outputs to be gone."""
+
 _WATCH = """exec 3<&0 </dev/null
 (read x <&3; kill -9 -$$) >/dev/null 2>&1 &
 exec 3<&-
@@ -128,8 +131,12 @@ class Client:
         return self.ended
 
     def exit_code(self) -> int:
-        """Of a client that has ended: waits for it to be gone."""
-        return self._process.wait(_GRACE_SECONDS)
+        """Of a client that nothing more can come from; one that is not gone soon is killed."""
+        try:
+            return self._process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def end_stdin(self) -> None:
         """Closes the end of stdin that was held open."""

@@ -60,20 +60,24 @@ exit 0
 """
 
 # The shell itself is what can be copied on any device. A script would not do: `sh script` runs
-# where nothing may be executed. Its name is kept, as busybox goes by it.
+# where nothing may be executed. Its name is kept, as busybox goes by it. In /tmp, which others may
+# write, a folder of our name may be theirs, or a link of theirs to one of ours.
 _TRY = """
 why=
 for place in {places}; do
   home=$place/{folder}
   if [ ! -d "$place" ]; then why="$why$place: no such folder; "; continue; fi
-  if ! mkdir -p -m 700 "$home" 2>/dev/null || [ ! -w "$home" ] || [ ! -O "$home" ]
+  if ! mkdir -p -m 700 "$home" || [ -L "$home" ] || [ ! -w "$home" ] || [ ! -O "$home" ]
   then why="$why$place: may not be written; "; continue; fi
   try=$home/.try-$$
-  if mkdir "$try" && cp "$(command -v sh)" "$try/sh" && chmod 700 "$try/sh"
+  shell=$(command -v sh)
+  # cp does not everywhere say that the disk is full.
+  if mkdir "$try" && cp "$shell" "$try/sh" && chmod 700 "$try/sh" \
+    && [ "$(wc -c <"$try/sh")" = "$(wc -c <"$shell")" ]
   then
     [ "$("$try/sh" -c 'echo runs')" = runs ] && found=$home
     problem="nothing may be executed"
-  else problem="cannot be filled"; fi
+  else problem="no space left"; fi
   rm -rf "$try"
   if [ -n "$found" ]; then printf %s "$found"; exit 0; fi
   rmdir "$home"
@@ -121,9 +125,12 @@ def home(device: Device) -> str:
     """
     done = device.run(home_script(PLACES))
     if done.code:
+        full = "no space left" in done.text
         raise DeviceError(
             f"{named(device.serial)} has no folder that export-mobile can work in ({done.text}).",
-            f"Make one of them writable and executable for adb's user, such as {PLACES[0]}.",
+            "Free some space there."
+            if full
+            else f"Make one of them writable and executable for adb's user, such as {PLACES[0]}.",
         )
     return done.text
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+import shlex
 import signal
 import tempfile
 import time
@@ -17,6 +17,7 @@ from typing import Self
 
 from exporter.device.adb import Completed, Device, Kept, quote
 from exporter.device.bundle import CORE
+from exporter.device.files import sha256
 from exporter.device.job import (
     JOB_FILE,
     OUTPUTS_FILE,
@@ -36,11 +37,14 @@ AGENT = Path(__file__).with_name("agent.py")
 
 _SILENCE_S = 20.0
 _CLEAN_S = 30.0
+_HASTE_S = 5.0
+"""To clean up after what went wrong; the device does it by itself once the link has ended."""
 _GROUP_FILE = "group"
 
 # The shell that runs it holds the lock until its stdin ends: with the session, or with this
 # process, however that dies, or with the link.
-_OPEN = """mkdir -p {home} || exit
+_OPEN = """mkdir -p -m 700 {home} || exit
+if [ -L {home} ] || [ ! -O {home} ]; then echo 'Permission denied: it is not ours' >&2; exit 1; fi
 if command -v flock >/dev/null
 then exec 9>>{lock}; flock -n 8 8>&9 || {{ echo busy; exit 0; }}
 else mkdir {lock}.d || {{ echo locked; exit 0; }}
@@ -115,8 +119,7 @@ class Session:
             Its path on the device.
         """
         remote = f"{self._work}/files/{path.name}"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
         if self._put.get(path.name) != digest:
             self._put.pop(path.name, None)
             self._tell(f"{path.name}: sending {path.stat().st_size / 1e6:.2f} MB")
@@ -177,7 +180,7 @@ class Session:
         except BaseException as error:
             if not (isinstance(error, DeviceError) and error.lost):
                 with suppress(DeviceError):
-                    self._device.run(end, timeout=_CLEAN_S)
+                    self._device.run(end, timeout=_HASTE_S)
             raise
         self._device.run(end, timeout=_CLEAN_S)
 
@@ -217,7 +220,7 @@ class Session:
             return DeviceError(
                 busy,
                 "If there is none: the device was switched off during one. Then: "
-                f"export-mobile devices clean {quote(self._device.serial)}",
+                f"export-mobile devices clean {shlex.quote(self._device.serial)}",
             )
         text = kept.close().stderr
         trouble = recognize(text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from exporter.device.adb import Adb, Connection, Device
 from exporter.device.probe import FOLDER, PLACES, probe, require_arm64
-from exporter.device.refusals import named
+from exporter.device.refusals import named, one_line
 from exporter.errors import DeviceError
 from exporter.types import DeviceFacts
 
@@ -24,9 +23,9 @@ _BUSY = 75
 _CLEAN = """
 for place in {places}; do
   home=$place/{folder}
-  [ -d "$home" ] && [ -O "$home" ] || continue
+  [ -d "$home" ] && [ ! -L "$home" ] && [ -O "$home" ] || continue
   if command -v flock >/dev/null
-  then exec 9>>"$home/{lock}"; flock -n 9 || exit {busy}; fi
+  then exec 9>>"$home/{lock}"; flock -n 8 8>&9 || exit {busy}; fi
   size=$(du -sk "$home"); echo "${{size%%[!0-9]*}}"
   rm -rf "$home" || exit 1
 done
@@ -82,10 +81,9 @@ def clean(device: Device) -> int:
             "Wait for that run to end, or stop it.",
         )
     if done.code:
-        raise DeviceError(
-            f"{named(device.serial)}: not everything could be removed: {done.stderr.strip()}"
-        )
-    return _kilobytes(done.text.split()) * 1024
+        why = one_line(done.stderr) or f"exit code {done.code}"
+        raise DeviceError(f"{named(device.serial)}: not everything could be removed: {why}")
+    return sum(int(size) for size in done.text.split() if size.isdecimal()) * 1024
 
 
 def _look(adb: Adb, connection: Connection, timeout: float) -> Surveyed:
@@ -98,7 +96,3 @@ def _look(adb: Adb, connection: Connection, timeout: float) -> Surveyed:
     except DeviceError as error:
         return Surveyed(connection.serial, connection.state, facts, error)
     return Surveyed(connection.serial, connection.state, facts)
-
-
-def _kilobytes(sizes: Sequence[str]) -> int:
-    return sum(int(size) for size in sizes if size.isdecimal())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from contextlib import suppress
@@ -10,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from exporter.device import facts
+from exporter.device.files import sha256
 from exporter.device.link import Client, RemoteCommand, quote
 from exporter.device.refusals import Trouble, explain, named, recognize, refusal
 from exporter.errors import DeviceError, UserError
@@ -41,7 +42,7 @@ def push(device: Device, local: Path, remote: str) -> None:
         check = (
             f"[ ! -d {quote(remote)} ] || exit {_IS_FOLDER}\n"
             f"sum=$(sha256sum < {quote(part)}) || exit\n"
-            f'[ "${{sum%% *}}" = {_sha256(local)} ] || exit {_CHANGED}\n'
+            f'[ "${{sum%% *}}" = {sha256(local)} ] || exit {_CHANGED}\n'
             f"mv -f {quote(part)} {quote(remote)}"
         )
         done = device.stream(check, silence=SILENCE_SECONDS, deadline=_CHECK_SECONDS)
@@ -75,7 +76,7 @@ def pull(device: Device, remote: str, local: Path) -> None:
             raise UserError(f"There is no space left for {local}.", "Free some.")
         if text is not None:
             raise _refused(device, text, remote)
-        if _sha256(part) != digest:
+        if sha256(part) != digest:
             raise _corrupt(device, remote)
         part.replace(local)
     finally:
@@ -124,10 +125,9 @@ def _refused(device: Device, text: str, path: str) -> DeviceError:
 
 def _free(device: Device, path: str) -> str:
     with suppress(DeviceError):
-        lines = device.run(f"df -kP {quote(path)}", timeout=_CLEAN_SECONDS).text.splitlines()
-        fields = lines[-1].split() if lines else []
-        if len(fields) >= 4 and fields[3].isdecimal():
-            return f" ({int(fields[3]) * 1024 / 1e6:.1f} MB free)"
+        told = device.run(f"df -kP {quote(path)}", timeout=_CLEAN_SECONDS).text
+        if (free := facts.free_bytes(told)) is not None:
+            return f" ({free / 1e6:.1f} MB free)"
     return ""
 
 
@@ -136,8 +136,3 @@ def _corrupt(device: Device, path: str) -> DeviceError:
         f"{named(path)} arrived changed: its sha256 on {named(device.serial)} is another.",
         "Try again; if it stays: another cable or port, and a look at the device's storage.",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

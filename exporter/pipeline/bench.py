@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # it imports torch
     from exporter.pipeline.options import Progress
 
 _CLEAN_UP_SECONDS = 20.0
-"""For a device to be left clean after Ctrl-C; then its worker is killed, and adb with it."""
+"""For a device to be left clean after Ctrl-C; then its worker is killed."""
+_STOPPED = "stopped before all was run"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def bench(options: BenchOptions, progress: Progress) -> BenchResult:
                 fleet.start("sweep", sweep.work, options.folder, *args)
             if ready:  # while the devices are being prepared
                 few = exported.first(options.settings.samples, scratch)
-                fleet.hand_out(host_outputs(few, chosen, scratch, progress), ready)
+                host = host_outputs(few, chosen, scratch, progress, fleet.catch_up)
+                fleet.hand_out(host, ready)
             fleet.wait()
         except KeyboardInterrupt:
             fleet.stop()
@@ -123,9 +125,21 @@ def bench(options: BenchOptions, progress: Progress) -> BenchResult:
 
 
 def host_outputs(
-    exported: Exported, artifacts: Sequence[Artifact], logs: Path, progress: Progress
+    exported: Exported,
+    artifacts: Sequence[Artifact],
+    logs: Path,
+    progress: Progress,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Tensors]]:
-    """Outputs of each artifact on the golden samples on this machine; without those that fail."""
+    """Outputs of each artifact on the golden samples on this machine; without those that fail.
+
+    Args:
+        exported: the output folder.
+        artifacts: which of them.
+        logs: folder for what the runtimes print.
+        progress: told of each artifact.
+        meanwhile: called after each, as it takes a while.
+    """
     found: dict[str, list[Tensors]] = {}
     for artifact in artifacts:
         if artifact.file is None or exported.damage(artifact):
@@ -134,6 +148,7 @@ def host_outputs(
         path, log = exported.folder / artifact.file, logs / f"{artifact.file}.log"
         with suppress(FormatError), IsolatedRunner(artifact.format, path, log) as runner:
             found[artifact.file] = [runner.run(s) for s in exported.golden.samples]
+        meanwhile()
     progress.finish("host", f"ran {len(found)} of {len(artifacts)} artifacts")
     return found
 
@@ -158,7 +173,9 @@ class _Fleet:
 
     def start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         log = self.logs / f"worker-{len(self._running)}.log"
-        self._running.append(Worker.start(name, target, args, log, threads=1))
+        # One that is killed leaves its files where the next run removes them.
+        worker = Worker.start(name, target, args, log, threads=1, temporary=self.logs)
+        self._running.append(worker)
         self.progress.begin(name, "starting")
 
     def hand_out(self, host: Mapping[str, list[Tensors]], names: Sequence[str]) -> None:
@@ -178,6 +195,12 @@ class _Fleet:
             for worker in ready(self._running, left):
                 self._take(worker)
 
+    def catch_up(self) -> None:
+        """Takes the messages that have come by now."""
+        while self._running and (telling := ready(self._running, 0)):
+            for worker in telling:
+                self._take(worker)
+
     def stop(self) -> None:
         """Ends every worker, with time to leave its device clean."""
         self._stopping = True
@@ -185,7 +208,9 @@ class _Fleet:
             worker.process.terminate()
         with suppress(KeyboardInterrupt):
             self.wait(_CLEAN_UP_SECONDS)
-        self.kill()
+        for worker in tuple(self._running):  # its device hangs, or the user is in a hurry
+            worker.process.kill()
+            self._end(worker, UserError(f"{worker.tag}: {_STOPPED}."))
 
     def kill(self) -> None:
         for worker in self._running:
@@ -214,7 +239,7 @@ class _Fleet:
         except UserError as error:
             self._end(worker, error)
         except FormatError as error:
-            reason = "stopped before all was run" if self._stopping else error.reason
+            reason = _STOPPED if self._stopping else error.reason
             self._end(worker, UserError(f"{name}: {reason}."))
         except WorkerBugError as bug:
             self.progress.bug(name, str(bug))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -141,7 +142,7 @@ def work(
         bundle = layers(dict.fromkeys(a.format for a in artifacts), tell)
         counting = _counting(exported, bundle, cpu, Path(scratch, "count"))
         base = home(phone)
-        with Session(phone, base, tell) as session:
+        with _left_clean(phone, settings.keep_runtime), Session(phone, base, tell) as session:
             remote = install(phone, base, bundle, tell)
             tell("ready, waiting for this machine's outputs")
             host: Mapping[str, list[Tensors]] = connection.recv()
@@ -156,17 +157,7 @@ def work(
             )
             connection.send(device)
             bench = _Bench(exported, host, phone, session, remote, settings, chosen, device)
-            for artifact in artifacts:
-                for threads in settings.threads:
-                    time.sleep(settings.cooldown)
-                    tell(f"{artifact.file}: running")
-                    run = bench.run(artifact, threads, tell)
-                    if counting and cpu and threads == 1 and run.parity:
-                        tell(f"{artifact.file}: counting instructions")
-                        run = _counted(run, counting, artifact, cpu)
-                    connection.send(run)
-        if not settings.keep_runtime:
-            clean(phone)
+            bench.run_all(artifacts, counting, cpu, connection)
     connection.send(Finished(time.monotonic() - started))
 
 
@@ -183,11 +174,42 @@ class _Bench:
     cores: tuple[int, ...]
     device: Device
 
+    def run_all(
+        self,
+        artifacts: Sequence[Artifact],
+        counting: Counting | None,
+        cpu: str | None,
+        connection: Connection,
+    ) -> None:
+        """Runs artifacts, and sends each result.
+
+        Raises:
+            DeviceError: the device has gone; or it had no space for one of the artifacts, or the
+                like, and the others have been run.
+        """
+        tell, trouble = connection.send, None
+        for artifact, threads in product(artifacts, self.settings.threads):
+            time.sleep(self.settings.cooldown)
+            tell(f"{artifact.file}: running")
+            try:
+                run = self.run(artifact, threads, tell)
+            except DeviceError as error:
+                if error.lost:
+                    raise
+                trouble = trouble or error
+                continue
+            if counting and cpu and threads == 1 and run.parity:
+                tell(f"{artifact.file}: counting instructions")
+                run = _counted(run, counting, artifact, cpu)
+            connection.send(run)
+        if trouble:
+            raise trouble
+
     def run(self, artifact: Artifact, threads: int, tell: Tell) -> DeviceRun:
         """Runs one artifact; what goes wrong with it is in the result.
 
         Raises:
-            DeviceError: the device has gone.
+            DeviceError: the device fails; `lost` if for good.
         """
         run = DeviceRun(
             file=str(artifact.file), threads=threads, verdict=Verdict.FAIL, reason="not run"
@@ -200,10 +222,6 @@ class _Bench:
         except FormatError as error:
             reason = _explained(error.reason, artifact, self.device.facts.features)
             return run.model_copy(update={"reason": reason, "before": before})
-        except DeviceError as error:
-            if error.lost:
-                raise
-            return run.model_copy(update={"reason": str(error), "before": before})
         run = run.model_copy(
             update={"before": before, "after": state(self.phone), **self._figures(result, threads)}
         )
@@ -265,6 +283,15 @@ def _explained(reason: str, artifact: Artifact, features: tuple[str, ...]) -> st
             "PyTorch's aarch64 wheel, which runs .ptl files here, needs a CPU with atomic "
             "instructions (LSE, Armv8.1); this one has none, and killed it by SIGILL"
         )
+    if (
+        "unsupported_hardware" in reason
+        and artifact.format is Format.PTE
+        and "fp16" not in features
+    ):
+        return (
+            "XNNPACK computes an fp16 .pte in fp16, which takes a CPU with half-precision "
+            "arithmetic (FP16, Armv8.2); this one has none"
+        )
     return reason
 
 
@@ -317,6 +344,20 @@ def end_on_sigterm() -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def _left_clean(phone: Phone, keep_runtime: bool) -> Iterator[None]:
+    """Removes all of ours from a device at the end, where it has no leave to stay."""
+    try:
+        yield
+    except BaseException as error:
+        if not keep_runtime and not (isinstance(error, DeviceError) and error.lost):
+            with suppress(DeviceError):  # the reason of the end is worth more
+                clean(phone)
+        raise
+    if not keep_runtime:
+        clean(phone)
 
 
 @contextmanager

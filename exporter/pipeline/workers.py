@@ -70,16 +70,32 @@ class Worker(Generic[T]):
 
     @classmethod
     def start(
-        cls, tag: T, target: Target, args: tuple[Any, ...], log: Path, threads: int
+        cls,
+        tag: T,
+        target: Target,
+        args: tuple[Any, ...],
+        log: Path,
+        threads: int,
+        temporary: Path | None = None,
     ) -> Worker[T]:
-        """Starts `target(connection, *args)` in a fresh interpreter with `threads` threads."""
+        """Starts `target(connection, *args)` in a fresh interpreter with `threads` threads.
+
+        Args:
+            tag: what the caller knows it by.
+            target: a function that can be imported.
+            args: for it.
+            log: for what it prints.
+            threads: of the native code in it.
+            temporary: folder for its temporary files; None for the usual one.
+        """
         ours, theirs = Pipe()
+        place = {"TMPDIR": str(temporary.absolute())} if temporary else {}
         with log.open("ab") as sink:
             process = subprocess.Popen(
                 # -P: a random.py in the user's folder must not shadow the standard library's.
                 [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), **place},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,

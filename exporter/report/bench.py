@@ -92,7 +92,7 @@ def _how(manifest: Manifest, devices: Sequence[Device]) -> Iterator[Text]:
         about = on.in_short(device)
         line = f"{text.printable(device.name)}: {on.method(device)}"
         yield Text(f"{line} ({about})" if about else line, "dim")
-    if compared := on.compared_on(manifest, devices):
+    if compared := on.compared_on(devices):
         yield Text(f"outputs compared on {compared}", "dim")
 
 

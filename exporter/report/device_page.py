@@ -130,7 +130,7 @@ def devices_page(manifest: Manifest) -> DevicesPage | None:
         charts=device_charts(manifest),
         sweep=_sweep(manifest),
         meanings=tuple(meanings.items()),
-        compared_on=on.compared_on(manifest, devices),
+        compared_on=on.compared_on(devices),
     )
 
 

@@ -277,11 +277,9 @@ def in_short(device: Device) -> str:
     return text.printable(", ".join(x for x in (device.facts.model, device.facts.system) if x))
 
 
-def compared_on(manifest: Manifest, devices: Sequence[Device]) -> str:
+def compared_on(devices: Sequence[Device]) -> str:
     """Such as `16 golden samples`; "" where nothing was compared."""
     compared = {run.parity.samples for d in devices for run in d.runs if run.parity}
-    if not compared and manifest.golden and devices:
-        compared = {manifest.golden.samples}
     numbers = text.listed([str(n) for n in sorted(compared)])
     return f"{numbers} golden {'sample' if compared == {1} else 'samples'}" if compared else ""
 

@@ -47,17 +47,22 @@ def warnings(manifest: Manifest, device: Device) -> tuple[str, ...]:
 
 def uncounted(devices: Sequence[Device]) -> str:
     """Names the emulated devices without instructions, and how to get them, or ""."""
-    names = [
-        text.printable(device.name)
+    without = [
+        device
         for device in devices
         if on.is_emulated(device) and not any(run.instructions for run in device.runs)
     ]
-    if not names:
-        return ""
-    return (
-        f"Instructions were not counted on {text.listed(names)}. "
-        f"To have them counted: {on.COUNTER_SETUP}"
-    )
+    ran = [(d.name, run) for d in without for run in d.runs if run.parity]  # only these are counted
+    single = dict.fromkeys(name for name, run in ran if run.threads == 1 and not run.notes)
+    several = dict.fromkeys(name for name, _ in ran)
+    if single:
+        names = text.listed([text.printable(name) for name in single])
+        remedy = f"To have them counted: {on.COUNTER_SETUP}"
+        return f"Instructions were not counted on {names}. {remedy}"
+    if several and not any(run.threads == 1 for _, run in ran):
+        names = text.listed([text.printable(name) for name in several])
+        return f"Instructions were not counted on {names}: they are counted with --threads 1 only."
+    return ""
 
 
 def notes(manifest: Manifest, device: Device) -> tuple[str, ...]:

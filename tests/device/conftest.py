@@ -14,6 +14,7 @@ import pytest
 
 from exporter.device import emulator
 from exporter.device.adb import Adb, Device
+from exporter.device.cache import cache_root
 from exporter.device.emulator import Running
 from exporter.errors import UserError
 
@@ -93,6 +94,17 @@ def phone(adb: Adb) -> Iterator[Device]:
         adb.connect(device.serial)
         yield adb.device(device.serial)
         adb.disconnect(device.serial)
+
+
+@pytest.fixture
+def uncounted(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For commands, a cache without the instruction counter, which takes longer than the rest."""
+    cache, whole = tmp_path_factory.mktemp("cache"), cache_root()
+    (cache / "export-mobile").mkdir()
+    for kind in ("runtime", "debian-python", "phone", "qemu"):
+        (whole / kind).mkdir(parents=True, exist_ok=True)
+        (cache / "export-mobile" / kind).symlink_to(whole / kind)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_no_stdin_is_an_empty_one(phone: Device) -> None:
 
 
 def test_busy_command_is_not_a_hung_device(phone: Device) -> None:
-    assert phone.stream("sleep 5", silence=4, deadline=60).code == 0
+    assert phone.stream("sleep 7", silence=6, deadline=60).code == 0
 
 
 def test_deadline_ends_the_command_not_the_device(phone: Device) -> None:
@@ -275,7 +275,7 @@ def test_push_that_arrives_changed(
     phone: Device, work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone.shell(f"echo old > {work}/x")
-    monkeypatch.setattr(transfer, "_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(transfer, "sha256", lambda path: "0" * 64)
     with pytest.raises(DeviceError, match="arrived changed"):
         phone.push(big_file(tmp_path, 10), f"{work}/x")
     assert phone.shell(f"cat {work}/x; ls -A {work}") == "old\nx\n"
@@ -368,6 +368,13 @@ def test_adbd_killed_during_transfer(
     assert caught.value.lost
     assert cuts == [adbd]
     assert not list(tmp_path.iterdir())
+
+
+def test_client_that_does_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_EXIT_SECONDS", 0.2)
+    with link.Client(["sh", "-c", "exec >&- 2>&-; sleep 60"]) as client:
+        assert client.hear_out(20)
+        assert client.exit_code() == -signal.SIGKILL
 
 
 def test_unknown_serial(adb: Adb, phone: Device) -> None:

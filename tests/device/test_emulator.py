@@ -212,8 +212,10 @@ def test_a_port_of_another_program_is_refused(own_records: None) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
+        handles = list(Path("/proc/self/fd").iterdir())
         with pytest.raises(UserError, match=f"Port {port} is taken by another program"):
             emulator.start("a53", "64m", port)
+        assert len(list(Path("/proc/self/fd").iterdir())) == len(handles)
 
 
 def test_without_a_port_the_next_free_one_is_taken() -> None:

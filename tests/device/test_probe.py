@@ -188,6 +188,14 @@ Current temperatures from HAL:
     assert facts.state(facts.split(text)) == DeviceState(41.2, (), 100, True)
 
 
+def test_what_a_device_says_is_not_believed() -> None:
+    text = f"[ro.product.model]: [\x1b[2Jx{'y' * 1000}]\n[ro.product.cpu.abi]: [arm64-v8a]\n"
+    found = facts.facts("x", {"getprop": text, "possible": "0-99999999999,7"})
+    assert found.model.startswith("[2Jxyy")
+    assert len(found.model) <= 80
+    assert found.cores <= 4098
+
+
 def test_clusters_slowest_first() -> None:
     lines = [
         f"/sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq {khz}"
@@ -238,6 +246,15 @@ def test_home_in_another_shell(tmp_path: Path, shell: str) -> None:
     script = probe.home_script((str(tmp_path / "none"), str(tmp_path)))
     assert on_this_machine(script, shell) == str(tmp_path / "export-mobile")
     assert [p.name for p in tmp_path.iterdir()] == ["export-mobile"]
+
+
+def test_home_is_no_link(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (tmp_path / "export-mobile").symlink_to(target)
+    script = probe.home_script((str(tmp_path),))
+    assert on_this_machine(script) == f"{tmp_path}: may not be written"
+    assert not list(target.iterdir())
 
 
 def test_home_where_nothing_may_be_executed(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exporter.device import session as station
 from exporter.device.adb import Device, quote
 from exporter.device.bundle import layers
-from exporter.device.install import install, remove
+from exporter.device.install import install
 from exporter.device.job import Job
 from exporter.device.session import Session
 from exporter.errors import DeviceError, FormatError
@@ -71,7 +71,9 @@ def job(model: str, **more: int) -> Job:
 
 def left(phone: Device, home: str = HOME) -> list[str]:
     """What lies in our folder beside the runtime, and which of our processes still run."""
-    done = phone.run(f"ls -A {quote(home)}; ps -A -o ARGS | grep [p]ython3")
+    # The emulated device's first process is Python as well, of this machine.
+    ours = "ps -A -o ARGS | grep [p]ython3 | grep -v emulator.launcher"
+    done = phone.run(f"ls -A {quote(home)}; {ours}")
     return [line for line in done.text.splitlines() if line not in ("runtime", "lock")]
 
 
@@ -79,7 +81,7 @@ def left(phone: Device, home: str = HOME) -> list[str]:
 def runtime(phone: Device) -> Iterator[dict[str, str]]:
     """The real runtime on the shared device, in a folder whose name needs quoting."""
     yield install(phone, HOME, layers([Format.ONNX], quiet), quiet)
-    remove(phone, HOME)
+    phone.shell(f"rm -rf {quote(HOME)}")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,7 @@ def scripts(
 
         yield run
     assert left(phone, OTHER) == []
-    remove(phone, OTHER)
+    phone.shell(f"rm -rf {quote(OTHER)}")
 
 
 # Running
@@ -283,7 +285,7 @@ def test_two_sessions_at_once_without_flock(
         with Session(phone, HOME, quiet):
             with pytest.raises(DeviceError, match="is being used by another run") as error:
                 Session(phone, HOME, quiet).__enter__()
-            assert f"export-mobile devices clean '{phone.serial}'" in error.value.hint
+            assert f"export-mobile devices clean {phone.serial}" in error.value.hint
         assert left(phone) == []
     finally:
         phone.shell(f"rm -r {few}")
@@ -308,6 +310,20 @@ def test_no_permission(phone: Device) -> None:
         Session(phone, "/system/ours", quiet),
     ):
         pass
+
+
+def test_a_link_in_the_place_of_our_folder_is_not_followed(phone: Device) -> None:
+    target, link = "/data/local/tmp/target", "/data/local/tmp/link"
+    phone.shell(f"mkdir -p {target}/work-1 && ln -s {target} {link}")
+    try:
+        with (
+            pytest.raises(DeviceError, match="refused it: permission denied: /data/local/tmp/link"),
+            Session(phone, link, quiet),
+        ):
+            pass
+        assert left(phone, target) == ["work-1"]
+    finally:
+        phone.shell(f"rm -r {target} {link}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -217,6 +217,27 @@ def test_instructions_that_were_not_counted_are_a_dash_and_a_remedy() -> None:
     assert "setup --counter" not in shown(sample.with_devices())
 
 
+def changed_runs(device: Device, **changes: object) -> Manifest:
+    runs = tuple(run.model_copy(update=changes) for run in device.runs)
+    return sample.with_devices(device.model_copy(update={"runs": runs}), sweep=False)
+
+
+def test_what_cannot_be_counted_is_not_blamed_on_the_counter() -> None:
+    device = sample.emulated(sample.manifest(), counted=False)
+    assert "with --threads 1 only" in words(shown(changed_runs(device, threads=2)))
+    assert "setup --counter" not in shown(changed_runs(device, threads=2))
+    noted = changed_runs(device, notes=("not counted: the plugin saw nothing",))
+    assert "setup --counter" not in shown(noted)
+
+
+def test_runs_that_gave_no_outputs_were_compared_on_nothing() -> None:
+    device = sample.emulated(sample.manifest(), counted=False)
+    nothing = {"parity": None, "host_parity": None, "verdict": Verdict.FAIL, "reason": "crashed"}
+    text = shown(changed_runs(device, **nothing))
+    assert "golden sample" not in text
+    assert "setup --counter" not in text
+
+
 # --- hostile names, nothing at all, the sink ---
 
 

@@ -46,8 +46,10 @@ def launch(
     """
     cpu, size = cpu_name(cpu), storage_size(storage)
     parts = prepare(tell)
-    report, reporter = os.pipe()
-    with listen(port) as listener, os.fdopen(report, "rb"):
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listen(port))
+        report, reporter = os.pipe()
+        stack.enter_context(os.fdopen(report, "rb"))
         number = listener.getsockname()[1]
         plan = Plan(
             root=str(parts.root),

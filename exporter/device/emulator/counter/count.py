@@ -99,7 +99,7 @@ class Counter:
                 )
             except process.OutOfTimeError as error:
                 raise FormatError(
-                    f"not counted on {cpu}: it takes longer than {timeout:.0f} s under qemu"
+                    f"it takes longer than {timeout:.0f} s under qemu on {cpu}"
                 ) from error
             if code != 0:
                 raise _failure(code, cpu, folder)
@@ -156,7 +156,7 @@ def _read(counts: Path, expected: int) -> tuple[int, ...]:
     numbers = tuple(int(line) for line in lines if line.isdecimal())
     if len(lines) != expected or len(numbers) != expected or 0 in numbers:
         raise FormatError(
-            f"not counted: the plugin saw {len(numbers)} inferences from start to end where "
+            f"the plugin saw {len(numbers)} inferences from start to end where "
             f"{expected} were timed"
         )
     return numbers
