@@ -98,7 +98,8 @@ def bench(options: BenchOptions, progress: Progress) -> BenchResult:
             for name in ready:
                 fleet.start(name, measure.work, options.folder, chosen, name, options.settings)
             if options.sweep:
-                args = (chosen, options.sweep, options.settings.samples)
+                (scratch / "sweep").mkdir()
+                args = (chosen, options.sweep, options.settings.samples, scratch / "sweep")
                 fleet.start("sweep", sweep.work, options.folder, *args)
             if ready:  # while the devices are being prepared
                 few = exported.first(options.settings.samples, scratch)

@@ -364,7 +364,7 @@ def _left_clean(phone: Phone, keep_runtime: bool) -> Iterator[None]:
 def _opened(name: str, settings: Settings, tell: Tell) -> Iterator[tuple[Phone, str | None]]:
     """The device, and the CPU where it is an emulated one of ours."""
     if not is_emulator(name):
-        phone = Adb().device(Adb().resolve(name).serial)
+        phone = Adb().resolve(name)
         mine = (r.cpu for r in emulator.status() if r.serial == phone.serial)
         yield phone, next(mine, None)
         return

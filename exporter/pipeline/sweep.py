@@ -18,7 +18,7 @@ from exporter.errors import FormatError
 from exporter.manifest import Artifact, SweepRun
 from exporter.pipeline.count import Counting
 from exporter.pipeline.exported import Exported
-from exporter.pipeline.measure import Finished, end_on_sigterm
+from exporter.pipeline.measure import Finished
 from exporter.types import Instructions, Tensors
 
 
@@ -28,6 +28,7 @@ def work(
     artifacts: Sequence[Artifact],
     cpus: Sequence[str],
     samples: int | None,
+    scratch: Path,
 ) -> None:
     """Sends progress texts, a `SweepRun` for each artifact on each CPU, and `Finished`.
 
@@ -37,12 +38,13 @@ def work(
         artifacts: which of them, with a file each.
         cpus: as qemu names them.
         samples: at most so many golden samples are compared; None for all.
+        scratch: folder for all that is only needed meanwhile; the parent removes it, as this
+            process may be ended at any moment, and what it runs with it.
     """
-    end_on_sigterm()
+    os.setpgid(0, 0)  # Ctrl-C is the parent's to hear
+    tempfile.tempdir = str(scratch)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
-        exported = Exported.read(folder).first(samples, Path(scratch))
-        _sweep(connection, exported, artifacts, cpus)
+    _sweep(connection, Exported.read(folder).first(samples, scratch), artifacts, cpus)
     connection.send(Finished(time.monotonic() - started))
 
 
@@ -52,7 +54,7 @@ def _sweep(
     bundle = layers(dict.fromkeys(a.format for a in artifacts), connection.send)
     counting = Counting(exported, bundle, counter.prepare(connection.send))
     # Others at work on this machine do not change a count, so all cores count at once.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for position, artifact in enumerate(artifacts):
             connection.send(f"{artifact.file}: {position + 1} of {len(artifacts)} artifacts")
             for run in _across(counting, artifact, cpus, pool):
