@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from exporter.device.adb import Adb, Device
+from exporter.device.bundle import layers
+from exporter.device.install import install
 from exporter.device.probe import home
 from exporter.errors import DeviceError
 from exporter.manifest import Manifest
@@ -191,8 +193,8 @@ def test_artifact_that_takes_too_long(folder: Path, phone: Device) -> None:
 
 
 def test_damaged_runtime_is_sent_again(folder: Path, phone: Device) -> None:
-    assert bench(folder, "--device", phone.serial).returncode == 0
-    phone.shell(f"cd {home(phone)}/runtime/onnx-*/ && echo x >>$(find . -name '*.so*' | head -n 1)")
+    places = install(phone, home(phone), layers([Format.ONNX], print), print)
+    phone.shell(f"cd {places['onnx']} && echo x >>$(find . -name '*.so*' | head -n 1)")
     done = bench(folder, "--device", phone.serial)
     assert done.returncode == 0, done.stderr
     assert "runtime onnx: damaged" in done.stderr
@@ -221,7 +223,8 @@ def test_disk_that_fills_up(folder: Path, fresh_phone: FreshPhone) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured(folder: Path, phone: Device) -> None:
-    with started(folder, "--device", phone.serial) as process:
+    ours = home(phone)
+    with started(folder, "--device", phone.serial, "--no-keep-runtime") as process:
         await_line(process, "int8.onnx: running")
         await_agent(phone)
         process.send_signal(signal.SIGINT)
@@ -230,7 +233,9 @@ def test_ctrl_c_keeps_what_was_measured(folder: Path, phone: Device) -> None:
     assert f"what was measured is in {folder}" in told
     assert "exit code" not in told
     assert_kept_first(folder, phone, "stopped before all was run")
-    assert left_on(phone) == left_here(folder) == []
+    assert left_here(folder) == []
+    assert phone.run(f"[ -e {ours} ]").code == 1
+    assert ours not in phone.shell("ps -A -o ARGS= | grep -v grep")
 
 
 def test_ctrl_c_while_the_device_hangs(folder: Path, fresh_phone: FreshPhone) -> None:
