@@ -507,7 +507,7 @@ def _every_sample(
     engine: Engine, job: Job, samples: Samples
 ) -> tuple[dict[str, Array], float, tuple[Array, ...]]:
     """Outputs stacked over all samples, milliseconds of the first run, and the first sample."""
-    progress = Progress("sample", samples.count)
+    progress = Progress("sample", samples.count, job.marks)
     stacks = [np.empty((samples.count, *s.shape), s.dtype) for s in job.outputs]
     first, cold_ms = None, 0.0
     for number, sample in enumerate(samples):
@@ -538,7 +538,7 @@ def _check(outputs: Sequence[Array], specs: Sequence[Spec]) -> None:
 def _timed(engine: Engine, job: Job, sample: tuple[Array, ...]) -> list[float]:
     """Milliseconds of each timed run, after the warm-up."""
     invoke = _marked(engine.invoke) if job.marks else engine.invoke
-    progress = Progress("run", job.runs)
+    progress = Progress("run", job.runs, job.marks)
     gc.disable()
     for _ in range(job.warmup):
         engine.invoke(engine.feed(sample))
@@ -576,11 +576,13 @@ def _milliseconds_since(start: int) -> float:
 
 
 class Progress:
-    """Says how far it is, about once a second."""
+    """Says how far it is, about once a second; never where instructions are counted, as lines that
+    come by the clock would disturb the allocator, and so the count.
+    """
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, silent: bool) -> None:
         self._what, self._total = what, total
-        self._next = time.monotonic() + 1
+        self._next = math.inf if silent else time.monotonic() + 1
 
     def tell(self, number: int) -> None:
         """`run 10/50`, if it is time."""

@@ -46,7 +46,8 @@ def aside(output: Path) -> Iterator[Path]:
     try:
         home.mkdir(parents=True, exist_ok=True)
         _sweep(home)
-        scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
+        # Absolute, as workers and what they run may be in another folder.
+        scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home)).absolute()
     except OSError as error:
         _remove_empty(made)
         raise _cannot_write(home, error) from error

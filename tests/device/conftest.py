@@ -16,10 +16,13 @@ from exporter.device import emulator
 from exporter.device.adb import Adb, Device
 from exporter.device.cache import cache_root
 from exporter.device.emulator import Running
+from exporter.device.emulator.counter import Counter, available
+from exporter.device.emulator.counter import prepare as prepare_counter
 from exporter.errors import UserError
 
 FreshPhone = Callable[..., tuple[Running, Device]]
 REQUIRED = "EXPORT_MOBILE_REQUIRE_DEVICE"
+COUNTER_REQUIRED = "EXPORT_MOBILE_REQUIRE_COUNTER"
 
 
 def missing(what: UserError) -> None:
@@ -38,7 +41,17 @@ def free_port() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The counter's tests come last: where it is not cached, it is being built meanwhile."""
-    items.sort(key=lambda item: item.path.name == "test_counter.py")
+    items.sort(key=lambda item: item.path.name in ("test_counter.py", "test_sweep.py"))
+
+
+@pytest.fixture(scope="session")
+def counter() -> Counter:
+    """Built already; where the environment promises it, it is built for the test."""
+    if os.environ.get(COUNTER_REQUIRED) == "1":
+        return prepare_counter(print)
+    if (built := available()) is None:
+        pytest.skip("no counter is built: export-mobile emulator setup --counter")
+    return built
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -28,19 +27,8 @@ from exporter.types import Format, TensorSpec
 from tests.device import arm64
 from tests.device.conftest import missing
 
-REQUIRED = "EXPORT_MOBILE_REQUIRE_COUNTER"
 END_AFTER_LOOP = 2 + 5
 """Instructions between the marks besides a loop's own: setting it up, and up to the end mark."""
-
-
-@pytest.fixture(scope="module")
-def counter() -> Counter:
-    """Built already; where the environment promises it, it is built for the test."""
-    if os.environ.get(REQUIRED) == "1":
-        return package.prepare(print)
-    if (built := package.available()) is None:
-        pytest.skip("no counter is built: export-mobile emulator setup --counter")
-    return built
 
 
 Count = Callable[..., tuple[int, ...]]
@@ -205,7 +193,7 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 # --- With the real agent -------------------------------------------------------------------------
 
-BATCH, WIDTH = 8, 384
+BATCH, WIDTH = 32, 768
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +207,7 @@ def bundle() -> dict[str, Layer]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A folder with a job: one layer, whose product is 1.2 million multiplications."""
+    """A folder with a job: one layer, whose product is 19 million multiplications."""
     folder = tmp_path / "model"
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -51,8 +51,8 @@ class Counter:
 
     @cached_property
     def digest(self) -> str:
-        """Of both files: counts with the same digest compare."""
-        return cache.digest(self.place / QEMU, self.place / PLUGIN)
+        """Of qemu's version and the plugin: counts with the same digest compare."""
+        return cache.digest(self.version, self.place / PLUGIN)
 
     def run(
         self,
