@@ -6,10 +6,11 @@ bash scripts/setup.sh dev
 # Without it the device suite is skipped and says why, unless that is forbidden.
 bash scripts/device.sh || [ "${EXPORT_MOBILE_REQUIRE_DEVICE:-}" != 1 ]
 export PATH="$PWD/.venv/bin:$PATH"
+# Three at a time, also on two cores: the device suite waits a lot.
 # What counts instructions takes minutes to build, once: its tests come last and wait for it.
 nice export-mobile emulator setup --counter >.counter.log 2>&1 &
 trap 'kill $! 2>/dev/null || true' EXIT
 ruff check .
 ruff format --check .
 mypy
-pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile "$@"
+pytest --numprocesses "${TEST_PROCESSES:-3}" --dist loadfile "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Tests run side by side on few cores: one thread each is faster than two that fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,11 @@ import pytest
 import torch
 
 from exporter.types import Sample
+
+
+def pytest_configure() -> None:
+    """A run in the background ignores Ctrl-C, and so would every command that is tested for it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -218,7 +218,8 @@ class Device:
         return explain(own, self.serial)
 
     def _overdue(self, command: str, silent: float, silence: float, deadline: float) -> DeviceError:
-        if silent >= min(silence, 3.0 * BEAT_SECONDS):
+        # A part of it, as starting the client takes some of the time.
+        if silent >= 0.75 * min(silence, 3.0 * BEAT_SECONDS):
             return refusal(Trouble.HUNG, self.serial, f": nothing came for {silent:.0f} s")
         return DeviceError(
             f"{named(self.serial)}: {one_line(command, 80)!r} had not ended after {deadline:g} s.",

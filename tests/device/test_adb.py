@@ -213,10 +213,11 @@ def test_kept_command(phone: Device, work: str) -> None:
 
 def test_kept_command_that_refuses(phone: Device, work: str) -> None:
     lock = f"exec 9>>{work}/lock; flock -n 9 || exit 75; echo held; cat >/dev/null"
-    with phone.keep(lock) as first, phone.keep(lock) as second:
+    with phone.keep(lock) as first:
         assert first.line() == "held"
-        assert second.line() is None
-        assert second.close().code == 75
+        with phone.keep(lock) as second:
+            assert second.line() is None
+            assert second.close().code == 75
     with phone.keep(lock) as third:
         assert third.line() == "held"
 
@@ -316,7 +317,7 @@ def test_stopped_adbd(
         phone.push(big_file(tmp_path), "/data/local/tmp/x")
     with pytest.raises(DeviceError, match="does not answer"):
         phone.run("true", timeout=2)
-    assert time.monotonic() - started < 25
+    assert time.monotonic() - started < 45
     os.kill(adbd, signal.SIGCONT)
     wait_until(lambda: phone.run("true").code == 0)
 
