@@ -219,8 +219,15 @@ def test_every_runtime_imports_from_anywhere(moved: Path, tmp_path: Path, format
     (tmp_path / "numpy.py").write_text("raise AssertionError('not the one of the bundle')")
     script.write_text(f"import sys, numpy\n{IMPORTS[format]}\nprint(numpy.arange(3).sum())\n")
     hostile = {**os.environ, "LD_LIBRARY_PATH": "/nowhere", "PYTHONPATH": str(tmp_path)}
+    home = tmp_path / "home"  # is the working directory; a runtime may keep things there
+    home.mkdir()
     done = subprocess.run(
-        command(moved, format, script), capture_output=True, text=True, env=hostile, check=False
+        command(moved, format, script),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        env=hostile,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "3\n"
