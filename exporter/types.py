@@ -24,6 +24,10 @@ RunFn: TypeAlias = Callable[[Sample], Tensors]
 """Anything that maps one sample to its outputs: a module, a graph, an artifact in its runtime."""
 
 
+Tell: TypeAlias = Callable[[str], None]
+"""Takes a line of progress."""
+
+
 class Format(StrEnum):
     """What can be made of a model; the value is the file suffix."""
 

@@ -70,10 +70,7 @@ def bench(
         )
     if result.devices or result.swept:
         console.show_bench(result.manifest, folder, as_json, result.devices, result.swept)
-    for problem in result.problems:
-        console.report_error(problem)
-    if result.problems or not result.holds:
-        raise typer.Exit(2 if result.problems else 1)
+    console.conclude(result.problems, result.holds)
 
 
 def _thread_counts(text: str) -> tuple[int, ...]:

@@ -6,12 +6,13 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
@@ -47,6 +48,18 @@ def print_json(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         out.on_broken_pipe()
+
+
+def conclude(problems: Sequence[UserError], holds: bool) -> None:
+    """Says what went wrong with devices, and ends with the exit code that the results call for.
+
+    Raises:
+        typer.Exit: 2 where a device could not be used, 1 where an artifact does not hold.
+    """
+    for problem in problems:
+        report_error(problem)
+    if problems or not holds:
+        raise typer.Exit(2 if problems else 1)
 
 
 def report_error(error: UserError) -> None:

@@ -7,8 +7,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from exporter.cli import console
 from exporter.cli import options as opt
 from exporter.errors import UserError
@@ -99,12 +97,11 @@ def export(
         console.show_bench(measured.manifest, folder, as_json, measured.devices, swept=False)
     else:
         console.show_manifest(manifest, folder, as_json)
-    problems = measured.problems if measured else ()
-    for problem in problems:
-        console.report_error(problem)
     holds = all(a.verdict is Verdict.PASS for a in manifest.artifacts)
-    if problems or not holds or (measured and not measured.holds):
-        raise typer.Exit(2 if problems else 1)
+    if measured:
+        console.conclude(measured.problems, holds and measured.holds)
+    else:
+        console.conclude((), holds)
 
 
 def _resolve(devices: list[str]) -> tuple[str, ...]:

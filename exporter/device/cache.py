@@ -48,6 +48,19 @@ def cache_root() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "export-mobile"
 
 
+def require_exec(place: Path) -> None:
+    """Refuses a folder that no program may run from.
+
+    Raises:
+        UserError: its file system is mounted noexec.
+    """
+    if os.statvfs(place).f_flag & os.ST_NOEXEC:
+        raise UserError(
+            f"No program may run from {place}: its file system is mounted noexec.",
+            "Set XDG_CACHE_HOME to a folder on another one.",
+        )
+
+
 def digest(*parts: str | Path) -> str:
     """A key from everything that determines an entry: words as they are, files by content."""
     total = hashlib.sha256()

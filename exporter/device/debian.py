@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from exporter.device.files import sha256
 from exporter.errors import UserError
 
 SUITE = "trixie"
@@ -78,9 +78,14 @@ def extract(
             f"The keys of Debian's archive are missing: {keyring}.",
             "apt-get install debian-archive-keyring",
         )
-    with tempfile.TemporaryDirectory(prefix="export-mobile-keys-") as no_keys:
-        command = _command(arch, packages, folder, (keyring, Path(no_keys)))
-        done = _run(command)
+    options = (
+        f"--architectures={arch}",
+        f"--include={','.join(packages)}",
+        # The .debs stay, to be hashed.
+        "--skip=cleanup/apt/cache",
+        "--verbose",
+    )
+    done = mmdebstrap("extract", options, folder, keyring, "Debian packages")
     if done.returncode != 0:
         raise _refusal(done.stderr, arch, folder, keyring)
     versions = dict(_identity(deb) for deb in (folder / "var/cache/apt/archives").glob("*.deb"))
@@ -88,51 +93,61 @@ def extract(
     return versions
 
 
-def _command(
-    arch: str, packages: Sequence[str], folder: Path, keyrings: Sequence[Path]
-) -> list[str]:
-    return [
-        "mmdebstrap",
-        "--variant=extract",
-        # Neither runs anything of the packages: `chrootless` is the mode that needs no privilege.
-        "--mode=root" if os.geteuid() == 0 else "--mode=chrootless",
-        "--format=directory",
-        f"--architectures={arch}",
-        f"--include={','.join(packages)}",
-        # A file and a folder: they take the place of both that apt trusts on this machine.
-        *(f"--keyring={keyring}" for keyring in keyrings),
-        # Without it mmdebstrap adds the installed keyring where ours lacks a key.
-        "--skip=check/signed-by",
-        '--aptopt=Acquire::AllowInsecureRepositories "false"',
-        '--aptopt=APT::Get::AllowUnauthenticated "false"',
-        '--aptopt=Acquire::Retries "2"',
-        # The .debs stay, to be hashed; nothing of the host is mounted into the folder.
-        "--skip=cleanup/apt/cache",
-        "--skip=chroot/mount",
-        "--verbose",
-        SUITE,
-        str(folder),
-    ]
+def mmdebstrap(
+    variant: str, options: Sequence[str], folder: Path, keyring: Path, what: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs mmdebstrap on Debian trixie, trusting nothing but a keyring.
 
+    Args:
+        variant: which packages it starts from, as it names them.
+        options: further ones.
+        folder: where the tree is made.
+        keyring: keys that the archive may be signed with, and no others.
+        what: is fetched, for the error.
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UserError(
-            f"Fetching Debian packages took longer than {TIMEOUT_S / 60:.0f} minutes.",
-            "Check the network and try again.",
-        ) from error
+    Returns:
+        How it ended, with what it said on stderr.
+
+    Raises:
+        UserError: it takes too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="export-mobile-keys-") as no_keys:
+        command = [
+            "mmdebstrap",
+            f"--variant={variant}",
+            # `chrootless` is the mode that needs no privilege; no package's script is run.
+            "--mode=root" if os.geteuid() == 0 else "--mode=chrootless",
+            "--format=directory",
+            # A file and a folder: they take the place of both that apt trusts on this machine.
+            f"--keyring={keyring}",
+            f"--keyring={no_keys}",
+            # Without it mmdebstrap adds the installed keyring where ours lacks a key.
+            "--skip=check/signed-by",
+            '--aptopt=Acquire::AllowInsecureRepositories "false"',
+            '--aptopt=APT::Get::AllowUnauthenticated "false"',
+            '--aptopt=Acquire::Retries "2"',
+            "--skip=chroot/mount",  # nothing of the host
+            *options,
+            SUITE,
+            str(folder),
+        ]
+        try:
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UserError(
+                f"Fetching {what} took longer than {TIMEOUT_S / 60:.0f} minutes.",
+                "Check the network and try again.",
+            ) from error
 
 
 def _refusal(said: str, arch: str, folder: Path, keyring: Path) -> UserError:
@@ -150,8 +165,7 @@ def _refusal(said: str, arch: str, folder: Path, keyring: Path) -> UserError:
 def _identity(deb: Path) -> tuple[str, str]:
     """Name, and version with hash; apt names the file `<name>_<version>_<architecture>.deb`."""
     name, version, _ = unquote(deb.name).split("_")
-    with deb.open("rb") as file:
-        return name, f"{version} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return name, f"{version} {sha256(deb)}"
 
 
 def _keep_only_packages(folder: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from secrets import token_hex
 
@@ -21,6 +21,7 @@ from exporter.device.bundle import CORE, Layer
 from exporter.device.bundle.seal import LIST_FILE
 from exporter.device.refusals import Trouble, named, one_line, recognize, refusal
 from exporter.errors import DeviceError
+from exporter.types import Tell
 
 FOLDER = "runtime"
 """In our folder on the device."""
@@ -64,9 +65,7 @@ for layer in sys.argv[2:]:
 """For the device's Python: hash and path of each file of some layers."""
 
 
-def install(
-    device: Device, home: str, layers: Sequence[Layer], tell: Callable[[str], None]
-) -> dict[str, str]:
+def install(device: Device, home: str, layers: Sequence[Layer], tell: Tell) -> dict[str, str]:
     """Makes sure that layers of the runtime are on a device, whole and unchanged.
 
     What killed runs and older versions of these layers have left is removed.
@@ -124,7 +123,7 @@ def _send(
     folder: str,
     missing: dict[str, Layer],
     core: str,
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> None:
     """Brings layers to a device and checks them there; where one fails, nothing is left of them.
 
@@ -157,7 +156,7 @@ def _send(
         raise
 
 
-def _unpack(device: Device, layer: Layer, part: str, tell: Callable[[str], None]) -> None:
+def _unpack(device: Device, layer: Layer, part: str, tell: Tell) -> None:
     compress = not _NEAR.match(device.serial)
     size = f"{layer.size / 1e6:.0f} MB"
     tell(f"runtime {layer.name}: sending {size}")

@@ -31,7 +31,7 @@ from exporter.device.job import (
 from exporter.device.refusals import Trouble, explain, named, one_line, recognize, refusal
 from exporter.device.survey import LOCK
 from exporter.errors import DeviceError, FormatError
-from exporter.types import Tensors
+from exporter.types import Tell, Tensors
 
 AGENT = Path(__file__).with_name("agent.py")
 
@@ -83,7 +83,7 @@ class Session:
         DeviceError: on entering; another run uses the device, or nothing can be written there.
     """
 
-    def __init__(self, device: Device, home: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, device: Device, home: str, tell: Tell) -> None:
         self._device, self._home, self._tell = device, home, tell
         self._work = f"{home}/work-{token_hex(8)}"
         self._stack = ExitStack()

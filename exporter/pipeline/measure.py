@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,6 @@ from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
-from typing import TypeAlias
 
 from exporter import parity
 from exporter.device import emulator
@@ -35,10 +34,7 @@ from exporter.parity import Mismatch
 from exporter.pipeline.count import Counting, files, job_for
 from exporter.pipeline.exported import Exported
 from exporter.pipeline.latency import summarize
-from exporter.types import Format, Tensors, Verdict, Where
-
-Tell: TypeAlias = Callable[[str], None]
-"""Where to say what is being done."""
+from exporter.types import Format, Tell, Tensors, Verdict, Where
 
 EMULATOR = "emulator"
 """Name of a device that is started for this run; `emulator:cortex-a53` names its CPU as well."""
@@ -67,7 +63,7 @@ class Settings:
     affinity: str | None = None
     timeout: float = 600.0
     keep_runtime: bool = True
-    storage: str = "1500m"
+    storage: str = emulator.DEFAULT_STORAGE
     samples: int | None = None
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from exporter.manifest import Artifact, Device, DeviceRun, Manifest
 from exporter.report import text
-from exporter.report.rows import VERDICT, Column
-from exporter.types import Latency, Parity, Verdict, Where
+from exporter.report.rows import VERDICT, Column, from_parity
+from exporter.types import Latency, Verdict, Where
 
 PAGE_ONLY = 9
 """Rank of columns that the terminal has no use for."""
@@ -131,13 +131,13 @@ def _error_columns() -> tuple[Column[DeviceRun], ...]:
         Column(
             "SQNR dB",
             "Signal to quantization noise ratio of the worst output, against the original model.",
-            _from_parity(lambda p: text.decibel(p.sqnr_db)),
+            from_parity(lambda p: text.decibel(p.sqnr_db)),
             1,
         ),
         Column(
             "max |Δ|",
             "Largest absolute difference of any output from the original model's.",
-            _from_parity(lambda p: text.magnitude(p.max_abs)),
+            from_parity(lambda p: text.magnitude(p.max_abs)),
             PAGE_ONLY,
         ),
         Column(
@@ -149,7 +149,7 @@ def _error_columns() -> tuple[Column[DeviceRun], ...]:
         Column(
             "top-1",
             "Share of golden samples with the same arg-max as the original model.",
-            _from_parity(text.agreement),
+            from_parity(text.agreement),
             6,
         ),
     )
@@ -292,7 +292,3 @@ def change(values: Sequence[float | None]) -> str:
 
 def _figure(value: float | None) -> str:
     return text.MISSING if value is None else text.significant(value)
-
-
-def _from_parity(figure: Callable[[Parity], str]) -> Callable[[DeviceRun], str]:
-    return lambda r: figure(r.parity) if r.parity else text.MISSING

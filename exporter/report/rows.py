@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from exporter.manifest import Artifact, Evidence, Manifest
+from exporter.manifest import Artifact, DeviceRun, Evidence, Manifest
 from exporter.report import text
 from exporter.types import Latency, Parity, Precision, Verdict
 
@@ -186,7 +186,8 @@ def weak_evidence(manifest: Manifest) -> str:
     )
 
 
-def _from_parity(figure: Callable[[Parity], str]) -> Callable[[Artifact], str]:
+def from_parity(figure: Callable[[Parity], str]) -> Callable[[Artifact | DeviceRun], str]:
+    """A column's figure where outputs were compared."""
     return lambda a: figure(a.parity) if a.parity else text.MISSING
 
 
@@ -195,20 +196,20 @@ def _error_columns() -> tuple[Column[Artifact], ...]:
         Column(
             "max |Δ|",
             "Largest absolute difference of any element of any output.",
-            _from_parity(lambda p: text.magnitude(p.max_abs)),
+            from_parity(lambda p: text.magnitude(p.max_abs)),
             4,
         ),
         Column(
             "cosine",
             "Cosine similarity with the original outputs, of the worst output.",
-            _from_parity(lambda p: text.cosine(p.cosine)),
+            from_parity(lambda p: text.cosine(p.cosine)),
             6,
         ),
         Column(
             "SQNR dB",
             "Signal to quantization noise ratio of the worst output: 20 dB more is a tenth of the "
             "error.",
-            _from_parity(lambda p: text.decibel(p.sqnr_db)),
+            from_parity(lambda p: text.decibel(p.sqnr_db)),
             3,
         ),
     )
@@ -220,12 +221,12 @@ def _top1_column(manifest: Manifest) -> Column[Artifact]:
         return Column(
             "accuracy",
             "Share of labelled samples classified rightly, and its change in percentage points.",
-            _from_parity(text.accuracy),
+            from_parity(text.accuracy),
         )
     return Column(
         "same top-1",
         "Share of samples with the same arg-max as the original.",
-        _from_parity(text.agreement),
+        from_parity(text.agreement),
     )
 
 

@@ -14,14 +14,14 @@ A layer is a folder that works from wherever it is put. Where all of it lies:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.device import cache, debian, elf
 from exporter.device.bundle import contents, seal
 from exporter.device.bundle.build import CORE, HERE, START_FILE, fill, requirements
-from exporter.types import Format
+from exporter.types import Format, Tell
 
 __all__ = ["CORE", "Layer", "layers"]
 
@@ -47,7 +47,7 @@ class Layer:
     versions: dict[str, str]
 
 
-def layers(formats: Iterable[Format], tell: Callable[[str], None]) -> tuple[Layer, ...]:
+def layers(formats: Iterable[Format], tell: Tell) -> tuple[Layer, ...]:
     """The core and the layers that run `formats`; those that the cache lacks are built.
 
     Args:
@@ -60,7 +60,7 @@ def layers(formats: Iterable[Format], tell: Callable[[str], None]) -> tuple[Laye
     return tuple(_layer(name, tell) for name in (CORE, *(str(f) for f in formats)))
 
 
-def _layer(name: str, tell: Callable[[str], None]) -> Layer:
+def _layer(name: str, tell: Tell) -> Layer:
     def make(scratch: Path) -> dict[str, str]:
         what = "the runtime's core" if name == CORE else f"the runtime for .{name}"
         tell(f"Building {what}, once (about {contents.ABOUT_MB[name]} MB to download)")

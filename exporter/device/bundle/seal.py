@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
+
+from exporter.device.files import sha256
 
 LIST_FILE = "files.sha256"
 EPOCH_S = 315532800
@@ -13,7 +14,7 @@ EPOCH_S = 315532800
 
 def seal(folder: Path) -> None:
     """Gives every file and folder the same times and plain modes, and writes `files.sha256`."""
-    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+    lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
     (folder / LIST_FILE).write_text("".join(lines), encoding="utf-8")
     for path in (*folder.rglob("*"), folder):
         runs = path.is_dir() or path.parent.name == "bin" or path.name.startswith("ld-linux")
@@ -23,17 +24,17 @@ def seal(folder: Path) -> None:
 
 def digest(folder: Path) -> str:
     """What names the content of a sealed folder: the SHA-256 of its list."""
-    return _sha256(folder / LIST_FILE)
+    return sha256(folder / LIST_FILE)
 
 
 def intact(folder: Path) -> bool:
     """Whether a sealed folder still holds exactly what its list says."""
     try:
         lines = (folder / LIST_FILE).read_text(encoding="utf-8").splitlines()
-        listed = {path: sha256 for sha256, path in (line.split("  ", 1) for line in lines)}
+        listed = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
         present = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
         return listed.keys() == present.keys() and all(
-            _sha256(present[name]) == sha256 for name, sha256 in listed.items()
+            sha256(present[name]) == digest for name, digest in listed.items()
         )
     except (OSError, ValueError):
         return False
@@ -42,8 +43,3 @@ def intact(folder: Path) -> bool:
 def _files(folder: Path) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != LIST_FILE)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

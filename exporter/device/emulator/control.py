@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 from exporter.device.emulator.cpus import DEFAULT_CPU, DEFAULT_STORAGE
 from exporter.device.emulator.launch import launch
-from exporter.device.emulator.parts import Tell
 from exporter.device.emulator.state import Running, log_of, status
 from exporter.errors import DeviceError, UserError
+from exporter.types import Tell
 
 _STOP_S = 10.0
 

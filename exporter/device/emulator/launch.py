@@ -15,10 +15,11 @@ from pathlib import Path
 
 import exporter
 from exporter.device.emulator.cpus import cpu_name, storage_size
-from exporter.device.emulator.parts import Tell, prepare
+from exporter.device.emulator.parts import prepare
 from exporter.device.emulator.plan import PATIENCE_S, Plan
 from exporter.device.emulator.state import Running, forget_logs, log_of, record, record_of, status
 from exporter.errors import UserError
+from exporter.types import Tell
 
 DEFAULT_PORT = 6555
 _PORTS_TRIED = 100

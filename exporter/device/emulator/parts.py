@@ -11,18 +11,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from exporter.device import cache, debian
 from exporter.device.emulator import root
 from exporter.errors import UserError
+from exporter.types import Tell
 
 _PHONE_PACKAGES = ("adbd", "mksh", "toybox")
 _QEMU_PACKAGES = ("qemu-user",)
 _SEAL_FILE = "content.sha256"
-
-Tell: TypeAlias = Callable[[str], None]
-"""Is given a line for each step that takes time."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,9 @@ def prepare(tell: Tell) -> Parts:
         UserError: this machine cannot emulate a device, or a tool or the network is missing.
     """
     require_host(sys.platform, platform.machine())
-    _require_programs(cache.cache_root())
+    place = cache.cache_root()
+    place.mkdir(parents=True, exist_ok=True)
+    cache.require_exec(place)
     qemu = _sealed("qemu", cache.digest(debian.SUITE, *_QEMU_PACKAGES), _fetch_qemu, tell)
     key = cache.digest(debian.SUITE, *_PHONE_PACKAGES, Path(root.__file__))
     program = qemu / "qemu-aarch64"
@@ -64,15 +63,6 @@ def require_host(system: str, machine: str) -> None:
         raise UserError(
             f"The emulated device runs on x86-64 only, and this machine is {machine}.",
             "Use a phone (--device SERIAL), or an x86-64 machine.",
-        )
-
-
-def _require_programs(place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    if os.statvfs(place).f_flag & os.ST_NOEXEC:
-        raise UserError(
-            f"No program may run from {place}: its file system is mounted noexec.",
-            "Set XDG_CACHE_HOME to a folder on another one.",
         )
 
 

@@ -5,7 +5,6 @@ Debian's own qemu for user mode is static and cannot load any.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -19,7 +18,9 @@ from exporter.device import cache, debian
 from exporter.device.bundle import wheels
 from exporter.device.emulator.counter import process, source, tools
 from exporter.device.emulator.counter.count import PLUGIN, QEMU, Counter
+from exporter.device.files import sha256
 from exporter.errors import UserError
+from exporter.types import Tell
 
 KIND = "counter"
 HERE = Path(__file__).parent
@@ -37,8 +38,6 @@ _CONFIGURE = (
 )
 _TOLD = 20
 """How often the build says how far it is: 390 steps, which take three minutes on two cores."""
-
-Tell = Callable[[str], None]
 
 
 def prepare(tell: Tell) -> Counter:
@@ -65,7 +64,8 @@ def available() -> Counter | None:
 
 
 def _key() -> str:
-    recipe = (Path(__file__), Path(source.__file__), REQUIREMENTS, PLUGIN_SOURCE)
+    fetching = (Path(source.__file__), Path(debian.__file__))
+    recipe = (Path(__file__), *fetching, REQUIREMENTS, PLUGIN_SOURCE)
     return cache.digest(debian.SUITE, platform.machine(), *recipe)
 
 
@@ -73,7 +73,7 @@ def _is_sound(place: Path) -> bool:
     """Whether both files are as they were built, and the libraries that qemu takes still there."""
     try:
         made = cache.provenance(place)
-        if any(_sha256(place / name) != made[name] for name in (QEMU, PLUGIN)):
+        if any(sha256(place / name) != made[name] for name in (QEMU, PLUGIN)):
             return False
         asked = [str(place / QEMU), "--version"]
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
@@ -95,7 +95,7 @@ def _build(folder: Path, tell: Tell) -> dict[str, str]:
     (folder / QEMU).chmod(0o755)
     _compile_plugin(tree / "include" / "qemu", folder / PLUGIN)
     shutil.rmtree(scratch)
-    return made | {name: _sha256(folder / name) for name in (QEMU, PLUGIN)}
+    return made | {name: sha256(folder / name) for name in (QEMU, PLUGIN)}
 
 
 def _leave_out_firmware(tree: Path) -> None:
@@ -151,8 +151,3 @@ def run_step(
         why = (errors or [line for line in said if line.strip()] or [f"exit code {code}"])[-1]
         raise UserError(f"qemu could not be {done}: {why.strip()[:300]}", f"See {log}.")
     log.unlink()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

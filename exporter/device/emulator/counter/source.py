@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
-from exporter.device.debian import KEYRING, SUITE, TIMEOUT_S
+from exporter.device import debian
+from exporter.device.debian import KEYRING
+from exporter.device.files import sha256
 from exporter.errors import UserError
 
 PACKAGE = "qemu"
@@ -40,9 +40,8 @@ def fetch(folder: Path, keyring: Path = KEYRING) -> dict[str, str]:
         UserError: the network fails, or the signature does not hold.
     """
     with tempfile.TemporaryDirectory(prefix="source-", dir=folder.parent) as name:
-        tree, no_keys = Path(name) / "tree", Path(name) / "keys"
-        no_keys.mkdir()
-        _run(_command(tree, (keyring, no_keys)))
+        tree = Path(name) / "tree"
+        _download(tree, keyring)
         files = sorted(f for f in (tree / "source").iterdir() if f.is_file())
         (archive,) = (f for f in files if ".orig.tar." in f.name)
         # Not `tarfile`: Debian 12's Python has none of its filters, and tar refuses by itself
@@ -58,47 +57,13 @@ def fetch(folder: Path, keyring: Path = KEYRING) -> dict[str, str]:
         if done.returncode != 0:
             why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
             raise UserError(f"qemu's source could not be unpacked: {why}")
-        return {f.name: _sha256(f) for f in files}
+        return {f.name: sha256(f) for f in files}
 
 
-def _command(tree: Path, keyrings: tuple[Path, ...]) -> list[str]:
-    return [
-        "mmdebstrap",
-        "--variant=custom",  # no package at all: only apt is wanted, with its lists
-        "--mode=root" if os.geteuid() == 0 else "--mode=chrootless",
-        "--format=directory",
-        # A file and a folder: they take the place of both that apt trusts on this machine.
-        *(f"--keyring={keyring}" for keyring in keyrings),
-        "--skip=check/signed-by",  # or mmdebstrap adds the installed keys where these do not do
-        '--aptopt=Acquire::AllowInsecureRepositories "false"',
-        '--aptopt=APT::Get::AllowUnauthenticated "false"',
-        '--aptopt=Acquire::Retries "2"',
-        "--skip=chroot/mount",
-        f"--setup-hook={_ADD_SOURCES}",
-        f"--customize-hook={_FETCH}",
-        SUITE,
-        str(tree),
-    ]
-
-
-def _run(command: list[str]) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UserError(
-            f"Fetching qemu's source took longer than {TIMEOUT_S / 60:.0f} minutes.",
-            "Check the network and try again.",
-        ) from error
+def _download(tree: Path, keyring: Path) -> None:
+    hooks = (f"--setup-hook={_ADD_SOURCES}", f"--customize-hook={_FETCH}")
+    # `custom` is no package at all: only apt is wanted, with its lists.
+    done = debian.mmdebstrap("custom", hooks, tree, keyring, "qemu's source")
     if done.returncode != 0:
         # apt says first what is wrong, mmdebstrap then that apt failed.
         errors = [line for line in done.stderr.splitlines() if line.startswith(("E: ", "Err:"))]
@@ -108,8 +73,3 @@ def _run(command: list[str]) -> None:
             "Check the network and apt's proxy settings (apt-get update must work), and that "
             "debian-archive-keyring is up to date.",
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

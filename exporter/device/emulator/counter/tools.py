@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from exporter.device import cache
 from exporter.device.debian import KEYRING
 from exporter.errors import UserError
 
@@ -41,11 +41,7 @@ def require(folder: Path) -> None:
             "Instructions are counted on Linux only: qemu's user mode needs it.",
             "Use a Linux machine, or a phone (--device SERIAL).",
         )
-    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
-        raise UserError(
-            f"No program may run from {folder.parent}: its file system is mounted noexec.",
-            "Set XDG_CACHE_HOME to a folder on another one.",
-        )
+    cache.require_exec(folder.parent)
     wanted = {program: package for program, package in _PROGRAMS.items() if not _has(program)}
     wanted |= {name: package for name, package in _LIBRARIES.items() if not _has_library(name)}
     if importlib.util.find_spec("ensurepip") is None:
