@@ -1,5 +1,6 @@
 package org.exportmobile.core
 
+import java.nio.Buffer
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
@@ -22,7 +23,8 @@ enum class DType(val size: Int, val floating: Boolean = false) {
     companion object {
         /** @throws Problem the name is none that this app knows. */
         fun of(title: String): DType =
-            entries.firstOrNull { it.title == title } ?: throw Problem("This app does not know the element type $title.")
+            entries.firstOrNull { it.title == title }
+                ?: throw Problem("This app does not know the element type $title.")
     }
 }
 
@@ -61,17 +63,20 @@ class Tensor(val dtype: DType, val shape: List<Int>, private val data: ByteBuffe
     val count: Int get() = data.limit() / dtype.size
 
     /** A view of its own of the bytes, from the first to the last. */
-    fun bytes(): ByteBuffer = data.duplicate().order(ByteOrder.nativeOrder()).apply { rewind() }
+    fun bytes(): ByteBuffer = data.duplicate().order(ByteOrder.nativeOrder()).also { (it as Buffer).rewind() }
 
     companion object {
         /** Zeros. */
-        fun zeros(dtype: DType, shape: List<Int>): Tensor =
-            Tensor(dtype, shape, ByteBuffer.allocateDirect(Math.toIntExact(elements(shape) * dtype.size)).order(ByteOrder.nativeOrder()))
+        fun zeros(dtype: DType, shape: List<Int>): Tensor {
+            val size = Math.toIntExact(elements(shape) * dtype.size)
+            return Tensor(dtype, shape, ByteBuffer.allocateDirect(size).order(ByteOrder.nativeOrder()))
+        }
 
         /** A float32 tensor of [values]. */
         fun of(values: FloatArray, shape: List<Int>): Tensor =
             zeros(DType.FLOAT32, shape).also { it.bytes().asFloatBuffer().put(values) }
 
-        private fun elements(shape: List<Int>): Long = shape.fold(1L) { total, size -> Math.multiplyExact(total, size.toLong()) }
+        private fun elements(shape: List<Int>): Long =
+            shape.fold(1L) { total, size -> Math.multiplyExact(total, size.toLong()) }
     }
 }
