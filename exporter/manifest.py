@@ -143,6 +143,19 @@ def _with_share(value: Delegation | None) -> dict[str, Any] | None:
     return None if value is None else {**asdict(value), "share": round(value.share, 4)}
 
 
+class Needs(_Record):
+    """What an artifact needs of the library that runs it, in words.
+
+    Attributes:
+        facts: label -> words, such as `opset` -> `20`, in the order to show.
+        lacking: one sentence for each thing that a library known from Android lacks; each begins
+            with the library's name and version.
+    """
+
+    facts: dict[str, str] = Field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
+
+
 class Artifact(_Record):
     """One artifact, or the failure to make it.
 
@@ -165,6 +178,7 @@ class Artifact(_Record):
         seconds: from captured program to verdict.
         stages: each stage of its own, in order.
         weight_bytes: element type of the stored weights -> bytes, read from the file.
+        needs: what the library that runs it must have; empty where there is no file.
         notes: what the user should know.
     """
 
@@ -188,6 +202,7 @@ class Artifact(_Record):
     seconds: Seconds = 0.0
     stages: tuple[StageResult, ...] = ()
     weight_bytes: dict[str, Size] = Field(default_factory=dict)
+    needs: Needs = Needs()
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")

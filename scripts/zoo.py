@@ -49,6 +49,7 @@ MODELS: dict[str, tuple[str, ...]] = {
         "transformers:SegformerForSemanticSegmentation",
         *("--arg", "output_hidden_states=true", "--input", "1x3x128x128"),
     ),
+    "cnn": ("scripts.zoo:Cnn", "--input", "1x1x28x28"),
     "audio": ("scripts.zoo:Audio", "--input", "1x1x4000"),
     "lstm": ("scripts.zoo:Lstm", "--input", "1x20:int64:0..500"),
     "gru": ("scripts.zoo:Gru", "--input", "1x20x16"),
@@ -124,6 +125,25 @@ class UNet(nn.Module):
         mask = self.last(torch.cat([skip, self.up(self.deep(self.down(skip)))], 1))
         small = nn.functional.interpolate(mask, scale_factor=0.5, mode="bilinear")
         return {"mask": mask, "preview": small}
+
+
+class Cnn(nn.Module):
+    """Separable convolutions with a residual, on the digits' 28x28 pixels of 0 to 255."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 24, 3, 2, 1), nn.BatchNorm2d(24), nn.ReLU6())
+        self.block = nn.Sequential(
+            nn.Conv2d(24, 24, 3, padding=1, groups=24), nn.ReLU6(), nn.Conv2d(24, 24, 1)
+        )
+        self.head = nn.Sequential(
+            nn.Conv2d(24, 48, 3, 2, 1), nn.Hardswish(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+        self.classes = nn.Linear(48, 10)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = self.stem((pixels - 33.0) / 79.0)
+        return self.classes(self.head(x + self.block(x)))
 
 
 class Audio(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -21,18 +22,21 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A model or an artifact.")],
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Say what a file is: kind, signature, operators, precision, size. Runs nothing in it."""
-    from exporter.pipeline.inspect import describe
+    """Say what a file is, what it needs, and which known Android library lacks that. Runs nothing
+    in it."""
+    from exporter.pipeline.inspect import describe, lacks
 
     with console.results_alone(quiet=True):
         description = describe(file)
+        lacking = lacks(file, description)
     if as_json:
-        console.print_json(json.dumps(asdict(description), indent=2))
+        facts = {**asdict(description), "lacking": lacking}
+        console.print_json(json.dumps(facts, indent=2))
     else:
-        console.out.print(_table(file, description))
+        console.out.print(_table(file, description, lacking))
 
 
-def _table(file: Path, description: Description) -> Table:
+def _table(file: Path, description: Description, lacking: Sequence[str]) -> Table:
     from exporter.report.text import megabytes
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -46,6 +50,11 @@ def _table(file: Path, description: Description) -> Table:
         table.add_row("weights", f"{dtype}  {megabytes(size)} MB")
     for label, value in description.details.items():
         table.add_row(label, value)
+    for label, value in description.needs.facts.items():
+        if label != "operators":  # they are listed below
+            table.add_row("needs", f"{label} {value}")
+    for sentence in lacking:
+        table.add_row("lacking", sentence)
     counts = list(description.operators.items())
     for operator, count in counts[:_OPERATORS_SHOWN]:
         table.add_row("operator", f"{count:5d}  {operator}")

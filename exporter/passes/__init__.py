@@ -41,7 +41,12 @@ SHARED: tuple[Pass, ...] = (
 """For every format."""
 
 FOR_FORMAT: dict[Format, tuple[Pass, ...]] = {
-    Format.PTL: (Conv1dToConv2d(), FuseActivation(), DropDead()),
+    Format.PTL: (
+        WriteOutAttention(),  # PyTorch Lite 1.12 has it in no other form
+        Conv1dToConv2d(),
+        FuseActivation(),
+        DropDead(),
+    ),
     Format.PTE: (
         WriteOutRecurrence(SEQUENCES),
         WriteOutAttention(),

@@ -61,6 +61,8 @@ class WriteOutAttention(Rewrite[_Attention]):
         scale = argument(node, 6, "scale")
         if scale is None:
             scale = shape_of(query)[-1] ** -0.5
+        elif scale == 0:
+            return Refusal("its scale is 0")
         grouped = argument(node, 7, "enable_gqa", False)
         groups = shape_of(query)[-3] // shape_of(key)[-3] if grouped else 1
         return _Attention(query, key, value, mask, float(scale), groups)
@@ -73,7 +75,8 @@ class WriteOutAttention(Rewrite[_Attention]):
         if plan.groups > 1:
             key = call(_aten.repeat_interleave.self_int, key, plan.groups, -3)
             value = call(_aten.repeat_interleave.self_int, value, plan.groups, -3)
-        query = call(_aten.mul.Tensor, plan.query, plan.scale)
+        # Not multiplied: quantizers make an int8 operator of that, which costs accuracy.
+        query = call(_aten.div.Tensor, plan.query, 1 / plan.scale)
         scores = call(_aten.matmul.default, query, call(_aten.transpose.int, key, -2, -1))
         mask, kept = self._masks(graph, node, plan)
         if mask is not None:

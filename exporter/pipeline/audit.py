@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exporter.errors import FormatError, UserError
 from exporter.runtimes import load_describe
-from exporter.types import Format, Precision
+from exporter.types import Description, Format, Precision
 
 _WANTED = {Precision.INT8: {"int8", "uint8"}, Precision.FP16: {"float16"}}
 """Precision -> the element types of its weights; float32 needs no proof."""
@@ -21,14 +21,14 @@ _MOSTLY = 0.5
 """Below it the user is told how little of the file is what its name says."""
 
 
-def stored_weights(format: Format, path: Path) -> dict[str, int]:
-    """Element type -> bytes of the weights in a file that was just written.
+def written(format: Format, path: Path) -> Description:
+    """What a file that was just written holds.
 
     Raises:
         FormatError: it cannot be read; that costs this artifact, not the run.
     """
     try:
-        return load_describe(format)(path).weight_bytes
+        return load_describe(format)(path)
     except UserError as error:
         raise FormatError(f"the written file cannot be read: {error.message}") from error
 

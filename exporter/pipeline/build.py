@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from exporter.errors import FormatError
 from exporter.parity import Mismatch, Tolerance
-from exporter.pipeline.audit import audit, share_notes, stored_weights
+from exporter.pipeline.audit import audit, share_notes, written
 from exporter.pipeline.stages import Evidence, StageLog
 from exporter.runtimes import (
     TAKES_QUANTIZED_GRAPH,
@@ -24,6 +24,7 @@ from exporter.types import (
     Delegation,
     Format,
     Latency,
+    Needs,
     Parity,
     Precision,
     RunFn,
@@ -78,6 +79,7 @@ class BuildResult:
         golden_parity: the same on the samples of golden.npz.
         delegation: for runtimes with delegates.
         weight_bytes: element type -> bytes, read from the artifact.
+        needs: what the library that runs the artifact must have.
         notes: what the user should know.
         latency: filled in when everything is built.
         problem: why the artifact does not hold, or None.
@@ -90,6 +92,7 @@ class BuildResult:
     golden_parity: Parity | None = None
     delegation: Delegation | None = None
     weight_bytes: dict[str, int] = field(default_factory=dict)
+    needs: Needs = field(default_factory=Needs)
     notes: tuple[str, ...] = ()
     latency: Latency | None = None
     problem: str | None = None
@@ -196,16 +199,18 @@ def eager(program: ExportedProgram) -> RunFn:
 
 
 def _prove(job: BuildJob, log: StageLog, result: BuildResult) -> BuildResult:
-    """Adds the facts about a written artifact: parity in its runtime, and what is stored."""
+    """Adds the facts about a written artifact: parity in its runtime, what it holds and needs."""
     with load_runner(job.format)(job.target, 1) as runner:
         measured = log.check(Stage.ARTIFACT, runner.run)
         golden = job.evidence.golden.measure(runner.run) if measured.parity else None
-    weights = stored_weights(job.format, job.target)
+    described = written(job.format, job.target)
+    weights = described.weight_bytes
     return replace(
         result,
         parity=measured.parity,
         golden_parity=golden,
         weight_bytes=weights,
+        needs=described.needs,
         notes=(*result.notes, *share_notes(job.precision, weights)),
         problem=audit(job.precision, weights),
     )

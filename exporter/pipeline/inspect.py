@@ -1,4 +1,4 @@
-"""Describes any file this tool reads or writes."""
+"""Describes any file this tool reads or writes, and says which libraries cannot run it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from exporter import loading
 from exporter.errors import FormatError, UserError
 from exporter.runtimes import load_describe
+from exporter.runtimes.libraries import lacking
 from exporter.types import Description
 
 
@@ -21,3 +22,14 @@ def describe(path: Path) -> Description:
         return load_describe(artifact)(path) if artifact else loading.describe(path)
     except FormatError as error:
         raise UserError(f"{path} cannot be read: {error.reason}.") from error
+
+
+def lacks(path: Path, description: Description) -> tuple[str, ...]:
+    """One sentence for each thing that a library known from Android lacks to run a file.
+
+    Args:
+        path: the file.
+        description: of it; a model, which is no artifact, needs nothing.
+    """
+    artifact = loading.detect(path).artifact
+    return lacking(artifact, description.needs) if artifact else ()

@@ -17,12 +17,14 @@ from exporter.manifest import (
     Facts,
     Golden,
     Manifest,
+    Needs,
     Provenance,
     Source,
 )
 from exporter.pipeline.build import BuildJob, BuildResult
 from exporter.pipeline.output import sha256, sidecars
 from exporter.pipeline.plan import Captured, Plan
+from exporter.runtimes.libraries import lacking
 from exporter.types import Dataset, Latency, Precision, Scheme, Verdict
 
 GOLDEN = "golden.npz"
@@ -129,6 +131,7 @@ def _artifact(job: BuildJob, result: BuildResult, captured: Captured) -> Artifac
         seconds=result.seconds,
         stages=result.stages,
         weight_bytes=result.weight_bytes,
+        needs=Needs(facts=result.needs.facts, lacking=lacking(job.format, result.needs)),
         notes=result.notes,
     )
 

@@ -42,6 +42,7 @@ def render_html(manifest: Manifest) -> str:
             measured_at=rows.measured_at(manifest),
             weak=rows.weak_evidence(manifest),
             slower=rows.slower_than_float(manifest),
+            lacking=rows.lacking(manifest),
         )
     )
 
@@ -106,6 +107,6 @@ def _environment() -> Environment:
     )
     words = (text.label, text.megabytes, text.seconds, text.significant, text.count, text.where)
     figures = (text.magnitude, text.cosine, text.decibel, text.percent, text.ratio)
-    for function in (*words, *figures, bounds, weights, stages, facts, tensor):
+    for function in (*words, *figures, bounds, weights, stages, facts, tensor, rows.needs):
         environment.globals[function.__name__] = function
     return environment

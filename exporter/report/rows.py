@@ -176,6 +176,21 @@ def _float_latency(manifest: Manifest, artifact: Artifact) -> tuple[Latency | No
     return manifest.reference_latency_ms, "the original model"
 
 
+def needs(artifact: Artifact) -> str:
+    """Such as `opset 20, IR version 10`; operators, which may be many, are in the manifest."""
+    facts = artifact.needs.facts.items()
+    return ", ".join(f"{label} {value}" for label, value in facts if label != "operators")
+
+
+def lacking(manifest: Manifest) -> tuple[str, ...]:
+    """What libraries known from Android lack, each sentence once, with the artifacts it is of."""
+    said: dict[str, list[str]] = {}
+    for artifact in manifest.artifacts:
+        for sentence in artifact.needs.lacking:
+            said.setdefault(sentence, []).append(text.label(artifact))
+    return tuple(f"{sentence} ({text.listed(of)})" for sentence, of in said.items())
+
+
 def weak_evidence(manifest: Manifest) -> str:
     """The warning that belongs beside figures from made-up inputs, or ""."""
     if manifest.evidence is not Evidence.RANDOM:

@@ -63,6 +63,8 @@ class _Result:
             yield Text(warning, "yellow")
         if slower := rows.slower_than_float(manifest):
             yield Text(slower, "yellow")
+        for sentence in rows.lacking(manifest):
+            yield Text(sentence, "yellow")
         for note in manifest.notes:
             yield Text(f"note: {note}", "dim")
         yield Text(f"original model: {rows.original(manifest)}")

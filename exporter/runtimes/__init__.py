@@ -5,6 +5,8 @@ Each folder has three modules, imported only when they are needed:
 - `convert.py`: `convert(job: ConvertJob, check: CheckFn) -> Conversion` writes `job.target`.
 - `run.py`: `Runner(path: Path, threads: int)`, a `RunnerApi`.
 - `describe.py`: `describe(path: Path) -> Description`, which reads the file and runs nothing.
+
+`libraries/` is no runtime: it knows what the libraries that Android apps ship can run.
 """
 
 from __future__ import annotations

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from exporter.errors import FormatError
+from exporter.runtimes.libraries import lacking
 from exporter.runtimes.onnx import simplify as simplifier
 from exporter.runtimes.onnx.convert import convert
 from exporter.runtimes.onnx.describe import describe
 from exporter.runtimes.onnx.program import OPSET, to_onnx
 from exporter.runtimes.onnx.run import FREE, Runner
-from exporter.types import Precision, Signature, Stage, TensorSpec
+from exporter.types import Format, Precision, Signature, Stage, TensorSpec
 from tests.onnx_runtime.models import (
     Block,
     ConvNet,
@@ -290,3 +291,25 @@ def test_describe_reads_signature_and_operators(tmp_path: Path) -> None:
     assert found.operators["LSTM"] == 1
     assert found.details["producer"].startswith("export-mobile")
     assert found.size == job.target.stat().st_size
+
+
+def test_the_operator_sets_that_are_used_are_needed(tmp_path: Path) -> None:
+    job = job_for(seeded(ConvNet()), IMAGE, target=tmp_path / "m.onnx")
+    convert(job, Recorder())
+    needs = describe(job.target).needs
+    assert needs.facts == {"opset": str(OPSET), "IR version": needs.versions["IR version"]}
+    assert lacking(Format.ONNX, needs) == ()
+
+    model = onnx.load(job.target)
+    model.opset_import[0].version = 27
+    model.opset_import.append(onnx.helper.make_opsetid("not.used", 1))
+    model.opset_import.append(onnx.helper.make_opsetid("mine", 2))
+    model.graph.node[0].domain = "mine"
+    onnx.save(model, job.target)
+    needs = describe(job.target).needs
+    assert needs.versions.items() >= {"opset": "27", "opset mine": "2"}.items()
+    assert "opset not.used" not in needs.versions
+    assert lacking(Format.ONNX, needs) == (
+        "ONNX Runtime 1.29.0 is too old for opset 27: it takes up to 26",
+        "ONNX Runtime 1.29.0 does not know opset mine",
+    )

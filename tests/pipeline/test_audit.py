@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import FormatError
-from exporter.pipeline.audit import audit, share_notes, stored_weights
+from exporter.pipeline.audit import audit, share_notes, written
 from exporter.types import Format, Precision
 
 
@@ -52,4 +52,4 @@ def test_a_written_file_that_cannot_be_read_costs_its_own_artifact(
     path = tmp_path / f"broken.{format}"
     path.write_bytes(b"not an artifact at all")
     with pytest.raises(FormatError, match="cannot be read"):
-        stored_weights(format, path)
+        written(format, path)

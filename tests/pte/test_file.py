@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from exporter.errors import FormatError, UserError
+from exporter.runtimes.libraries import lacking
 from exporter.runtimes.pte.describe import describe
 from exporter.runtimes.pte.run import Runner
-from exporter.types import Scheme, TensorSpec
+from exporter.types import Format, Scheme, TensorSpec
 from tests.pte.models import Words
 from tests.pte.support import made, passed, quantized, ran
 
@@ -37,7 +38,15 @@ def test_describe_tells_operators_signature_and_weights(words):
     assert found.operators["XNNFullyConnected"] == 1
     # 50 x 16 words, 16 x 4 + 4 of the layer.
     assert found.weight_bytes["float32"] == 4 * (800 + 68)
-    assert "XnnpackBackend" in found.details["delegates"]
+    assert "XnnpackBackend" in found.details["delegate calls"]
+
+
+def test_describe_tells_kernels_and_delegates_that_a_library_must_have(words):
+    needs = describe(words).needs
+    assert needs.delegates == ("XnnpackBackend",)
+    assert "aten::embedding.out" in needs.operators
+    assert needs.versions == {"schema version": "0"}
+    assert lacking(Format.PTE, needs) == ()
 
 
 @pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from exporter.passes import Pass, apply
 from exporter.quantize.half import to_half
 from exporter.quantize.pt2e import quantize
 from exporter.runtimes.api import Conversion
@@ -120,10 +121,16 @@ class Made:
     artifact: tuple[Tensors, ...]
 
 
-def make(one: Case, precision: Precision, scheme: Scheme, target: Path) -> Made:
-    """Quantizes, converts and runs a case."""
+def make(
+    one: Case,
+    precision: Precision,
+    scheme: Scheme,
+    target: Path,
+    passes: tuple[Pass, ...] = (),
+) -> Made:
+    """Applies passes, quantizes, converts and runs a case."""
     example = tuple(torch.from_numpy(x) for x in one.samples[0])
-    program = captured(one.model, *example)
+    program, _ = apply(captured(one.model, *example), passes)
     if precision is Precision.INT8:
         program = quantize(program, scheme, one.samples)
     elif precision is Precision.FP16:

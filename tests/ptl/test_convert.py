@@ -10,15 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.jit.mobile import _load_for_lite_interpreter
 
 from exporter import passes
 from exporter.errors import FormatError
 from exporter.quantize.pt2e import quantize
+from exporter.runtimes.libraries import lacking
 from exporter.runtimes.ptl import graph, int8, kernels
 from exporter.runtimes.ptl.convert import convert, convert_script
 from exporter.runtimes.ptl.describe import describe
-from exporter.runtimes.ptl.run import Runner
-from exporter.types import Precision, Scheme, Signature, TensorSpec
+from exporter.runtimes.ptl.run import ENGINE, Runner
+from exporter.types import Format, Precision, Scheme, Signature, TensorSpec
 from tests.ptl.models import Attention, case, make, worst_sqnr
 from tests.support import Recorder, captured, eager, job_for
 
@@ -317,3 +319,49 @@ def test_scripted_loops_are_kept(tmp_path: Path) -> None:
             got, expected = runner.run((x.numpy(),)), model(x).values()
             for a, b in zip(got, expected, strict=True):
                 assert np.abs(a - b.detach().numpy()).max() < 1e-6
+
+
+def test_what_an_older_library_lacks_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "m.ptl"
+    make(case("attention"), Precision.FP32, Scheme.FLOAT, target)
+    needs = describe(target).needs
+    assert needs.versions == {"bytecode version": "8"}
+    assert needs.operators["aten::layer_norm"] >= 4
+    assert lacking(Format.PTL, needs) == (
+        "PyTorch Lite 1.12.2 lacks aten::scaled_dot_product_attention",
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "scheme", "least"),
+    [
+        (Precision.FP32, Scheme.FLOAT, SAME),
+        (Precision.INT8, Scheme.STATIC, 25),
+        (Precision.INT8, Scheme.DYNAMIC, 30),
+    ],
+)
+def test_attention_as_exported_runs_in_an_older_library(
+    precision: Precision, scheme: Scheme, least: float, tmp_path: Path
+) -> None:
+    one, target = case("attention"), tmp_path / "m.ptl"
+    made = make(one, precision, scheme, target, passes.FOR_FORMAT[Format.PTL])
+    assert worst_sqnr(made.original, made.artifact) > least
+    needs = describe(target).needs
+    assert needs.operators["aten::matmul"] == 2
+    assert lacking(Format.PTL, needs) == ()
+    if scheme is Scheme.STATIC:  # its scale is no int8 operator
+        assert not {"quantized::mul", "quantized::mul_scalar"} & needs.operators.keys()
+
+
+@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+def test_images_that_come_out_lie_in_memory_in_order(
+    scheme: Scheme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app is given their memory as it is."""
+    one, target = case("signal"), tmp_path / "m.ptl"
+    made = make(one, Precision.INT8, scheme, target)
+    assert worst_sqnr(made.graph, made.artifact) > 40
+    monkeypatch.setattr(torch.backends.quantized, "engine", ENGINE)
+    outputs = _load_for_lite_interpreter(str(target))(torch.from_numpy(one.samples[0][0]))
+    image = next(y for y in outputs if y.dim() == 4)
+    assert image.is_contiguous()

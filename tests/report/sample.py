@@ -13,6 +13,7 @@ from exporter.manifest import (
     Evidence,
     Golden,
     Manifest,
+    Needs,
     Provenance,
     Source,
     Sweep,
@@ -39,6 +40,18 @@ from exporter.types import (
 SIZES = {Format.PTL: 1.02, Format.PTE: 0.97, Format.ONNX: 1.01, Format.TFLITE: 0.99}
 SPEEDS = {Format.PTL: 59.3, Format.PTE: 18.2, Format.ONNX: 17.1, Format.TFLITE: 12.4}
 """Bytes against float's, and milliseconds of int8: of the order of what a DeiT-tiny gives."""
+
+NEEDS = {
+    Format.PTL: {"bytecode version": "8", "operators": "aten::add.Tensor, aten::matmul"},
+    Format.PTE: {
+        "schema version": "0",
+        "operators": "aten::native_layer_norm.out",
+        "delegates": "XnnpackBackend",
+    },
+    Format.ONNX: {"opset": "20", "IR version": "10"},
+    Format.TFLITE: {"minimum runtime version": "2.9.0"},
+}
+LACKING = "PyTorch Lite 1.12.2 lacks aten::foo"
 
 
 def parity(sqnr_db: float = 31.4, **changed: float | None) -> Parity:
@@ -85,8 +98,15 @@ def passed(
         seconds=21.7,
         stages=(*quantized, StageResult(Stage.ARTIFACT, 3.02, found)),
         weight_bytes={"int8": size - 90_000, "float32": 90_000} if small else {"float32": size},
+        needs=Needs(facts=NEEDS[format]),
         notes=("layer norms stay float: their error would dominate",) if small else (),
     )
+
+
+def lacking(format: Format, precision: Precision = Precision.INT8) -> Artifact:
+    """An artifact that holds, of which a known library lacks an operator."""
+    made = passed(format, precision)
+    return made.model_copy(update={"needs": Needs(facts=NEEDS[format], lacking=(LACKING,))})
 
 
 def failed(

@@ -65,6 +65,17 @@ def mixed() -> Manifest:
     )
 
 
+def test_what_an_artifact_needs_and_what_lacks_it_is_there() -> None:
+    page = Page(
+        render_html(sample.manifest(sample.lacking(Format.PTL), sample.passed(Format.ONNX)))
+    )
+    assert f"{sample.LACKING} (ptl int8 static)" in page.said
+    assert page.said.count(sample.LACKING) == 2  # beside the artifact, too
+    assert "needs bytecode version 8" in page.said
+    assert "needs opset 20, IR version 10" in page.said
+    assert "lacks" not in Page(render_html(sample.manifest())).said
+
+
 @pytest.mark.parametrize(
     "manifest",
     [

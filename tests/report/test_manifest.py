@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from exporter.errors import UserError
-from exporter.manifest import Device, Manifest
+from exporter.manifest import Device, Manifest, Needs
 from exporter.types import Format, Parity, Precision, Scheme, Where
 from tests.report import sample
 
@@ -53,6 +53,15 @@ def test_json_has_what_readers_look_for() -> None:
     assert artifact["parity"]["reference_accuracy"] == 0.975
 
 
+def test_needs_are_flat_and_older_manifests_have_none(tmp_path: Path) -> None:
+    document = json.loads(sample.manifest(sample.lacking(Format.PTL)).to_json())
+    needs = document["artifacts"][0].pop("needs")
+    assert needs == {"facts": sample.NEEDS[Format.PTL], "lacking": [sample.LACKING]}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(document))
+    assert Manifest.read(path).artifacts[0].needs == Needs(facts={}, lacking=())
+
+
 def test_lists_of_numbers_take_one_line() -> None:
     text = sample.manifest().to_json()
     assert '"shape": [1, 3, 224, 224]' in text
@@ -65,6 +74,8 @@ def test_lists_of_numbers_take_one_line() -> None:
         (("artifacts", 0, "parity", "mse"), 0.1, "artifacts[0].parity.mse: unknown field"),
         (("artifacts", 1, "format"), ..., "artifacts[1].format: missing"),
         (("artifacts", 1, "parity", "cosine"), ..., "artifacts[1].parity.cosine: missing"),
+        (("artifacts", 0, "needs", "more"), 1, "artifacts[0].needs.more: unknown field"),
+        (("artifacts", 0, "needs", "facts"), {"opset": 20}, "artifacts[0].needs.facts.opset"),
         (("artifacts", 0, "format"), "mlmodel", "artifacts[0].format: input should be 'ptl'"),
         (("artifacts", 0, "bytes"), "12", "artifacts[0].bytes: input should be a valid integer"),
         (("artifacts", 0, "bytes"), -1, "artifacts[0].bytes"),

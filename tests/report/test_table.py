@@ -108,6 +108,16 @@ def test_int8_that_is_slower_than_float_is_named() -> None:
     assert "Slower" not in shown(sample.manifest(fast, float_ptl))
 
 
+def test_what_a_known_library_lacks_is_said_once_for_all_it_is_of() -> None:
+    both = sample.manifest(
+        *(sample.lacking(Format.PTL, p) for p in (Precision.FP32, Precision.INT8))
+    )
+    text = words(shown(both))
+    assert text.count(sample.LACKING) == 1
+    assert f"{sample.LACKING} (ptl fp32 static and ptl int8 static)" in text
+    assert "lacks" not in shown(sample.manifest())
+
+
 def test_without_labels_agreement_is_shown() -> None:
     unlabelled = sample.passed(Format.ONNX).model_copy(
         update={"parity": sample.parity(accuracy=None, reference_accuracy=None)}

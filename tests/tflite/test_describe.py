@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import UserError
+from exporter.runtimes.libraries import lacking
+from exporter.runtimes.tflite import releases
 from exporter.runtimes.tflite.describe import describe
+from exporter.types import Format
 from tests.tflite import models
 
 
@@ -23,7 +26,27 @@ def test_a_file_is_described(tmp_path: Path) -> None:
     ]
     assert found.weight_bytes["float32"] == 64 * 16 * 4  # the table, used twice, once
     assert found.details["signature"] == "serving_default"
-    assert "minimum runtime version" in found.details
+    assert found.needs.facts.keys() == {"minimum runtime version"}
+    assert lacking(Format.TFLITE, found.needs) == ()
+
+
+@pytest.mark.parametrize(
+    ("stated", "operators", "said"),
+    [
+        ("2.9.0", {("RELU", 1)}, "2.9.0"),
+        ("2.9.0", {("CAST", 7)}, "2.17.0 (of its operators; the file says 2.9.0)"),
+        ("", {("GELU", 1), ("ABS", 5)}, "2.12.0 (of its operators; the file says none)"),
+        ("", {("MINE", 1)}, "unknown (no release is known for MINE version 1)"),
+        ("", {("RELU", 99)}, "unknown (no release is known for RELU version 99)"),
+        ("", {("BROADCAST_TO", 1)}, "unknown (no release is known for BROADCAST_TO version 1)"),
+        ("2.9.0", {("MINE", 1)}, "2.9.0 (at least: no release is known for MINE version 1)"),
+        ("", set(), "unknown"),
+    ],
+)
+def test_the_release_needed_is_that_of_the_file_or_of_its_newest_operator(
+    stated: str, operators: set[tuple[str, int]], said: str
+) -> None:
+    assert releases.needs(stated, operators).facts == {"minimum runtime version": said}
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4junk", b"\x1c\0\0\0TFL3" + b"\xff" * 40])

@@ -22,7 +22,7 @@ from onnx import (
 from exporter.errors import UserError
 from exporter.runtimes.onnx.graph import element_type, opset
 from exporter.runtimes.onnx.run import FREE
-from exporter.types import Description, TensorSpec
+from exporter.types import Description, Needs, TensorSpec
 
 
 def describe(path: Path) -> Description:
@@ -52,17 +52,29 @@ def describe(path: Path) -> Description:
         operators=dict(Counter(_operator(n) for n in nodes).most_common()),
         weight_bytes=dict(weights.most_common()),
         details=_details(model, external),
+        needs=_needs(model, nodes),
     )
 
 
 def _details(model: ModelProto, external: list[Path]) -> dict[str, str]:
     producer = f"{model.producer_name} {model.producer_version}".strip()
     return {
-        "ir version": str(model.ir_version),
         **({"producer": producer} if producer else {}),
         **{p.key: p.value for p in model.metadata_props},
         **({"external data": ", ".join(f.name for f in external)} if external else {}),
     }
+
+
+def _needs(model: ModelProto, nodes: list[NodeProto]) -> Needs:
+    """Operator sets that the file uses and does not define itself, and the version of its IR."""
+    own = {function.domain for function in model.functions}
+    used = {node.domain for node in nodes} - own
+    others = {
+        f"opset {o.domain}": str(o.version)
+        for o in model.opset_import
+        if o.domain in used - {"", "ai.onnx"}
+    }
+    return Needs({"opset": str(opset(model)), **others, "IR version": str(model.ir_version)})
 
 
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter.runtimes.pte.program import read_program
 from exporter.runtimes.pte.quiet import hushed
-from exporter.types import Description
+from exporter.types import Description, Needs
 
 
 def describe(path: Path) -> Description:
@@ -31,8 +31,13 @@ def describe(path: Path) -> Description:
         operators=dict((outside + inside).most_common()),
         weight_bytes=dict(weights.most_common()),
         details={
-            "delegates": ", ".join(f"{n} x {name}" for name, n in backends.items()) or "none",
+            "delegate calls": ", ".join(f"{n} x {name}" for name, n in backends.items()) or "none",
             "operators outside delegates": str(outside.total()),
             "activation memory": f"{sum(pte.plan.non_const_buffer_sizes) / 1e3:.0f} kB",
         },
+        needs=Needs(
+            {"schema version": str(pte.file.program.version)},
+            operators=dict.fromkeys(pte.kernels(), 0),
+            delegates=tuple(backends),
+        ),
     )

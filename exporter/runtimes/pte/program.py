@@ -80,6 +80,12 @@ class Pte:
                 operator = self.plan.operators[index]
                 yield operator.name.replace("::", ".")
 
+    def kernels(self) -> Iterator[str]:
+        """Names of the kernels outside delegates, as a library registers them."""
+        for operator in self.plan.operators:
+            name, overload = operator.name, operator.overload
+            yield f"{name}.{overload}" if overload else name
+
     def delegated_operators(self) -> Iterator[str]:
         """Names of XNNPACK's operators (`XNNConv2d`), once for each call."""
         for graph in self.delegates:

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.errors import FormatError, UserError
 from exporter.runtimes.ptl.archive import open_archive, read_stored
-from exporter.types import Description
+from exporter.types import Description, Needs
 
 _STORAGES = {
     "FloatStorage": ("float32", 4),
@@ -44,9 +44,9 @@ def describe(path: Path) -> Description:
             contents = _read(archive)
     except (FormatError, pickle.UnpicklingError) as problem:
         raise UserError(str(problem), "Expected a file saved for the Lite Interpreter.") from None
-    details = {"bytecode version": str(contents.version)}
+    details = {}
     if stored:
-        details |= {"precision": str(stored.precision), "activations": str(stored.scheme)}
+        details = {"precision": str(stored.precision), "activations": str(stored.scheme)}
         details["dynamic batch"] = "yes" if stored.dynamic_batch else "no"
     return Description(
         kind=f"PyTorch Lite Interpreter module, bytecode version {contents.version}",
@@ -56,13 +56,17 @@ def describe(path: Path) -> Description:
         operators=contents.operators,
         weight_bytes=contents.weight_bytes,
         details=details,
+        needs=Needs({"bytecode version": str(contents.version)}, operators=contents.arguments),
     )
 
 
 @dataclass(frozen=True)
 class _Contents:
+    """`operators`: name -> calls; `arguments`: name -> how many it is given at most."""
+
     version: int
     operators: dict[str, int]
+    arguments: dict[str, int]
     weight_bytes: dict[str, int]
 
 
@@ -79,14 +83,26 @@ def _read(archive: zipfile.ZipFile) -> _Contents:
     weight_bytes: Counter[str] = Counter()
     for dtype, size in storages.values():
         weight_bytes[dtype] += size
-    operators = Counter(op for _, code, *_ in methods for op in _operator_calls(dict(code)))
-    return _Contents(version, dict(operators.most_common()), dict(weight_bytes.most_common()))
+    calls = [call for _, code, *_ in methods for call in _operator_calls(dict(code))]
+    arguments: dict[str, int] = {}
+    for name, given in calls:
+        arguments[name] = max(given, arguments.get(name, 0))
+    operators = Counter(name for name, _ in calls)
+    return _Contents(
+        version, dict(operators.most_common()), arguments, dict(weight_bytes.most_common())
+    )
 
 
-def _operator_calls(code: dict[str, Any]) -> list[str]:
-    """Operators of one method, one entry a call, such as `quantized::conv2d.new`."""
-    names = [f"{name}.{overload}" if overload else name for name, overload, *_ in code["operators"]]
-    return [names[index] for op, index, *_ in code["instructions"] if op in ("OP", "OPN")]
+def _operator_calls(code: dict[str, Any]) -> list[tuple[str, int]]:
+    """Operators of one method, one entry a call: such as `quantized::conv2d.new`, arguments given.
+
+    Bytecode below version 6 does not count arguments.
+    """
+    table = [
+        (f"{name}.{overload}" if overload else name, given[0] if given and given[0] else 0)
+        for name, overload, *given in code["operators"]
+    ]
+    return [table[index] for op, index, *_ in code["instructions"] if op in ("OP", "OPN")]
 
 
 class _Inert(pickle.Unpickler):

@@ -32,7 +32,8 @@ def plain_module(program: ExportedProgram) -> GraphModule:
 
     Returns:
         A module that computes the same, in which views are reshapes (int8 kernels give results in
-        another memory layout) and varying sizes are read in a way that a trace records.
+        another memory layout), images come out with their channels first in memory, and varying
+        sizes are read in a way that a trace records.
 
     Raises:
         FormatError: the program branches on values.
@@ -44,6 +45,7 @@ def plain_module(program: ExportedProgram) -> GraphModule:
     for node in list(module.graph.nodes):
         if node.op == "call_function":
             _make_traceable(module, node)
+    _lay_out_outputs(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     for part in module.modules():
@@ -77,6 +79,23 @@ def _make_traceable(module: GraphModule, node: Node) -> None:
         _pass_sizes(node)
     elif node.target in _VIEWS:
         node.target = aten.reshape.default
+
+
+def _lay_out_outputs(module: GraphModule) -> None:
+    """Makes images that are outputs contiguous.
+
+    What int8 kernels give has its channels last in memory, and in that order PyTorch's
+    `Tensor.getDataAsFloatArray` of Java hands it to an app. It lays out all else by itself.
+    """
+    (output,) = module.graph.find_nodes(op="output")
+    for node in output.all_input_nodes:
+        value = node.meta.get("val")
+        with_channels = isinstance(value, torch.Tensor) and value.dim() in (4, 5)
+        if node.op == "call_function" and with_channels:
+            with module.graph.inserting_before(output):
+                ordered = module.graph.call_function(aten.contiguous.default, (node,))
+            ordered.meta.update(node.meta)
+            output.replace_input_with(node, ordered)
 
 
 def _at(node: Node) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import UserError
-from exporter.runtimes.tflite.flatbuffer import Graph, graphs, parse
+from exporter.runtimes.tflite import releases
+from exporter.runtimes.tflite.flatbuffer import Graph, graphs, operator_versions, parse
 from exporter.types import Description, TensorSpec
 
 
@@ -37,6 +38,7 @@ def describe(path: Path) -> Description:
         operators=dict(counts.most_common()),
         weight_bytes=weight_bytes(parts),
         details=_details(model, parts),
+        needs=releases.needs(_stated_release(model), operator_versions(model)),
     )
 
 
@@ -92,10 +94,14 @@ def _details(model: Any, parts: tuple[Graph, ...]) -> dict[str, str]:
     details = {"written by": (model.description or b"unknown").decode()}
     if model.signatureDefs:
         details["signature"] = model.signatureDefs[0].signatureKey.decode()
-    for entry in model.metadata or []:
-        if entry.name == b"min_runtime_version":
-            version = bytes(model.buffers[entry.buffer].data)
-            details["minimum runtime version"] = version.rstrip(b"\0").decode()
     if quantized := int8_operators(parts[0]).total():
         details["int8 operators"] = f"{quantized} of {computing(parts[0]).total()}"
     return details
+
+
+def _stated_release(model: Any) -> str:
+    """What the file says of the TensorFlow Lite that it needs, or ""."""
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
+    return ""

@@ -84,10 +84,18 @@ def graphs(model: Any) -> tuple[Graph, ...]:
     return tuple(_graph(model, subgraph) for subgraph in model.subgraphs)
 
 
+def operator_versions(model: Any) -> set[tuple[str, int]]:
+    """Name and version of the operators of a `ModelT`."""
+    return {
+        (_code_name(model, index), int(code.version))
+        for index, code in enumerate(model.operatorCodes)
+    }
+
+
 def _graph(model: Any, subgraph: Any) -> Graph:
     tensors = tuple(_tensor(model, t) for t in subgraph.tensors)
     operators = tuple(
-        Operator(_operator_name(model, op), _present(op.inputs), _present(op.outputs))
+        Operator(_code_name(model, op.opcodeIndex), _present(op.inputs), _present(op.outputs))
         for op in subgraph.operators
     )
     return Graph(tensors, operators, _present(subgraph.inputs), _present(subgraph.outputs))
@@ -104,11 +112,9 @@ def _tensor(model: Any, tensor: Any) -> Tensor:
     )
 
 
-def _operator_name(model: Any, operator: Any) -> str:
-    code = model.operatorCodes[operator.opcodeIndex]
-    if code.customCode:
-        return str(code.customCode.decode())
-    return str(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex))
+def _code_name(model: Any, index: int) -> str:
+    custom = model.operatorCodes[index].customCode
+    return str(custom.decode() if custom else flatbuffer_utils.opcode_to_name(model, index))
 
 
 def _present(numbers: Iterable[int] | None) -> tuple[int, ...]:

@@ -76,7 +76,8 @@ inline fun <T> nativeCall(what: String, reason: (Throwable) -> String = ::firstL
         throw problem
     } catch (failure: OutOfMemoryError) {
         throw Problem("$what: there is not enough memory.", failure)
-    } catch (failure: LinkageError) { // the library itself does not load
+    } catch (failure: LinkageError) {
+        // the library itself does not load
         throw Problem("$what: ${reason(failure.cause ?: failure).trimEnd('.')}.", failure)
     } catch (failure: Exception) {
         throw Problem("$what: ${reason(failure).trimEnd('.')}.", failure)
@@ -100,7 +101,11 @@ inline fun <T> loading(
 
 /** The first line of a failure's message, at most 300 characters of it. */
 fun firstLine(failure: Throwable): String {
-    val lines = failure.message.orEmpty().lineSequence().map(String::trim)
+    val lines =
+        failure.message
+            .orEmpty()
+            .lineSequence()
+            .map(String::trim)
     return (lines.firstOrNull(String::isNotEmpty) ?: failure.javaClass.simpleName).take(LONGEST)
 }
 
