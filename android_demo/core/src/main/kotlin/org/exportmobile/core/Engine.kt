@@ -14,8 +14,9 @@ data class Library(val name: String, val version: String) {
  * @property pageSize of memory, in bytes: 4096, or 16384 on newer devices.
  * @property atomics whether the CPU has Armv8.1's atomic instructions (`atomics` in /proc/cpuinfo);
  *   true where it is no ARM.
+ * @property avx512 whether the CPU, an emulator's on a PC, has AVX-512 (`avx512f` in /proc/cpuinfo).
  */
-data class Machine(val pageSize: Int, val atomics: Boolean)
+data class Machine(val pageSize: Int, val atomics: Boolean, val avx512: Boolean = false)
 
 /** One runtime: says whether it can be used, and loads its artifacts. */
 interface EngineKind {
