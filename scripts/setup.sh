@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the project: `scripts/setup.sh [dev]`. A second run reuses what is there.
+# Makes .venv and installs the project: `scripts/setup.sh [dev|android]`. A second run reuses what is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extra=${1:-}
