@@ -113,5 +113,5 @@ if ! mvn --batch-mode --no-transfer-progress --file android_demo/pom.xml --also-
   exit 1
 fi
 grep -E '^(\[INFO\] )?Tests run:.*Time' "$log" || true
-exec .venv/bin/python scripts/android_readiness.py \
+exec .venv/bin/python -m scripts.android_readiness \
   "android_demo/target/export-mobile-demo$suffix.apk" "android_demo/target/export-mobile-demo-legacy$suffix.apk"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import lief
-from android_classes import JavaClass, Member
+
+from scripts.android_classes import JavaClass, Member
 
 
 @dataclass(frozen=True)

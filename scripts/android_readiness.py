@@ -1,6 +1,6 @@
 """Says whether APKs of the demo are fit to be installed, and prints what is in them.
 
-    python scripts/android_readiness.py android_demo/target/export-mobile-demo.apk ...
+    python -m scripts.android_readiness android_demo/target/export-mobile-demo.apk ...
 
 Exit code 1: something does not hold; each thing is a sentence. 2: an APK cannot be read.
 """
@@ -12,13 +12,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from android_apk import DEMO, Apk, Library, library_manifest, read_apk, signature_schemes
-from android_classes import JavaClass, class_files, dex_classes
-from android_lookups import lost, native_names, unbound
 from rich.console import Console
 from rich.table import Table
 
 from exporter.errors import UserError
+from scripts.android_apk import DEMO, Apk, Library, library_manifest, read_apk, signature_schemes
+from scripts.android_classes import JavaClass, class_files, dex_classes
+from scripts.android_lookups import lost, native_names, unbound
 
 PAGE = 16384
 """Bytes: the largest page of an Android device."""

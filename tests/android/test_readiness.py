@@ -14,8 +14,8 @@ LIBRARY = "lib/arm64-v8a/libexecutorch.so"
 
 
 def readiness(*paths: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(apks.ROOT / "scripts/android_readiness.py"), *map(str, paths)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "scripts.android_readiness", *map(str, paths)]
+    return subprocess.run(command, cwd=apks.ROOT, capture_output=True, text=True, check=False)
 
 
 def complaints(apk: Path) -> str:

@@ -16,6 +16,7 @@ from exporter.runtimes.tflite.complaint import missing_kernel, refusal
 from exporter.runtimes.tflite.describe import computing, int8_operators
 from exporter.runtimes.tflite.flatbuffer import graphs, parse
 from exporter.runtimes.tflite.plan import FLOAT_COMPUTE
+from exporter.runtimes.tflite.pointwise import as_convolutions
 from exporter.runtimes.tflite.quantize import quantize
 from exporter.runtimes.tflite.rewrite import Rewritten
 from exporter.runtimes.tflite.run import Kernels, Runner, load
@@ -43,10 +44,14 @@ def convert(job: ConvertJob, check: CheckFn) -> Conversion:
     if job.precision is not Precision.FP32:
         samples = tuple(_narrowed(s) for s in job.calibration)
         content = quantize(content, job.precision, job.scheme, samples)
+    notes = _notes(job, content)
+    if job.precision is Precision.INT8:
+        content, count = as_convolutions(content)
+        notes += _rewritten(count)
     job.target.write_bytes(sign(content, job.signature))
     if job.precision is not Precision.FP32:
         check(Stage.QUANTIZED, Runner(job.target, kernels=Kernels.PLAIN).run)
-    return Conversion(notes=_notes(job, content))
+    return Conversion(notes=notes)
 
 
 def float_file(job: ConvertJob) -> bytes:
@@ -96,6 +101,15 @@ def _int8_notes(content: bytes, scheme: Scheme) -> list[str]:
     if scheme is Scheme.DYNAMIC and FLOAT_COMPUTE & as_float.keys():
         notes.append("depthwise convolutions have int8 weights and compute in float")
     return notes
+
+
+def _rewritten(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (
+        f"{count} FULLY_CONNECTED are stored as 1x1 CONV_2D: the same bits, "
+        "and the form that XNNPACK of TensorFlow Lite 2.16 knows",
+    )
 
 
 def _counted(names: Counter[str]) -> str:

@@ -54,9 +54,9 @@ def weight_bytes(parts: tuple[Graph, ...]) -> dict[str, int]:
 
 
 def computing(graph: Graph) -> Counter[str]:
-    """Operators that compute, name -> how often: all but those that only change the type."""
+    """Operators that compute, name -> how often: all but those that only change type or shape."""
     names = Counter(op.name for op in graph.operators)
-    for change in ("QUANTIZE", "DEQUANTIZE"):
+    for change in ("QUANTIZE", "DEQUANTIZE", "RESHAPE"):
         del names[change]
     return names
 

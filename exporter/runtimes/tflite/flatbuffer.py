@@ -85,11 +85,9 @@ def graphs(model: Any) -> tuple[Graph, ...]:
 
 
 def operator_versions(model: Any) -> set[tuple[str, int]]:
-    """Name and version of the operators of a `ModelT`."""
-    return {
-        (_code_name(model, index), int(code.version))
-        for index, code in enumerate(model.operatorCodes)
-    }
+    """Name and version of the operators of a `ModelT`; codes that nothing uses do not count."""
+    used = {op.opcodeIndex for subgraph in model.subgraphs for op in subgraph.operators}
+    return {(_code_name(model, i), int(model.operatorCodes[i].version)) for i in used}
 
 
 def _graph(model: Any, subgraph: Any) -> Graph:

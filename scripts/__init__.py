@@ -1,0 +1,1 @@
+"""Tools around the exporter; those that share code run as `python -m scripts.NAME`."""
