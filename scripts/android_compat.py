@@ -103,12 +103,12 @@ class Row:
     def surprises(self) -> Iterator[str]:
         """Where the exporter's word and what happened are not the same."""
         said = "; ".join(self.artifact.needs.lacking)
-        for abi, outcome in self.outcomes.items():
-            where = f"{self.model}: {self.artifact.file} on {abi}"
-            if outcome.problem and not said:
-                yield f"{where}: {outcome.problem}"
-            elif said and outcome.parity is not None:
-                yield f"{where}: runs, although {said}"
+        problems = {abi: o.problem for abi, o in self.outcomes.items() if o.problem}
+        name = f"{self.model}: {self.artifact.file}"
+        if said and not problems:
+            yield f"{name}: runs, although {said}"
+        elif not said:
+            yield from (f"{name} on {abi}: {problem}" for abi, problem in problems.items())
 
 
 def main(

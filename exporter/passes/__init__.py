@@ -42,7 +42,7 @@ SHARED: tuple[Pass, ...] = (
 
 FOR_FORMAT: dict[Format, tuple[Pass, ...]] = {
     Format.PTL: (
-        WriteOutAttention(),  # PyTorch Lite 1.12 has it in no other form
+        WriteOutAttention(divide=True),  # PyTorch Lite 1.12 has it in no other form
         Conv1dToConv2d(),
         FuseActivation(),
         DropDead(),

@@ -32,9 +32,17 @@ class _Attention:
 
 
 class WriteOutAttention(Rewrite[_Attention]):
-    """With float and boolean masks, causal attention, and grouped queries."""
+    """With float and boolean masks, causal attention, and grouped queries.
+
+    Args:
+        divide: the query by 1 / scale, not multiply it with the scale: of a product PyTorch's
+            int8 lowering makes an int8 operator, which costs accuracy.
+    """
 
     name = "write out attention"
+
+    def __init__(self, divide: bool = False) -> None:
+        self._divide = divide
 
     def check(self, graph: Graph, node: Node) -> _Attention | Refusal | None:
         if node.target is not _aten.scaled_dot_product_attention.default:
@@ -61,7 +69,7 @@ class WriteOutAttention(Rewrite[_Attention]):
         scale = argument(node, 6, "scale")
         if scale is None:
             scale = shape_of(query)[-1] ** -0.5
-        elif scale == 0:
+        elif scale == 0 and self._divide:
             return Refusal("its scale is 0")
         grouped = argument(node, 7, "enable_gqa", False)
         groups = shape_of(query)[-3] // shape_of(key)[-3] if grouped else 1
@@ -75,8 +83,10 @@ class WriteOutAttention(Rewrite[_Attention]):
         if plan.groups > 1:
             key = call(_aten.repeat_interleave.self_int, key, plan.groups, -3)
             value = call(_aten.repeat_interleave.self_int, value, plan.groups, -3)
-        # Not multiplied: quantizers make an int8 operator of that, which costs accuracy.
-        query = call(_aten.div.Tensor, plan.query, 1 / plan.scale)
+        if self._divide:
+            query = call(_aten.div.Tensor, plan.query, 1 / plan.scale)
+        else:
+            query = call(_aten.mul.Tensor, plan.query, plan.scale)
         scores = call(_aten.matmul.default, query, call(_aten.transpose.int, key, -2, -1))
         mask, kept = self._masks(graph, node, plan)
         if mask is not None:

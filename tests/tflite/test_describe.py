@@ -10,7 +10,7 @@ from exporter.errors import UserError
 from exporter.runtimes.libraries import lacking
 from exporter.runtimes.tflite import releases
 from exporter.runtimes.tflite.describe import describe
-from exporter.types import Format
+from exporter.types import Format, Precision, Scheme
 from tests.tflite import models
 
 
@@ -54,3 +54,17 @@ def test_what_is_no_tflite_file_is_refused(content: bytes, tmp_path: Path) -> No
     (tmp_path / "m.tflite").write_bytes(content)
     with pytest.raises(UserError, match=r"m\.tflite is"):
         describe(tmp_path / "m.tflite")
+
+
+@pytest.mark.parametrize("scheme", [Scheme.DYNAMIC, Scheme.STATIC])
+def test_dynamic_linear_layers_are_not_for_the_library_that_computes_them_wrongly(
+    scheme: Scheme, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.tflite"
+    models.export(models.attention, path, precision=Precision.INT8, scheme=scheme)
+    sentences = lacking(Format.TFLITE, describe(path).needs)
+    if scheme is Scheme.STATIC:
+        assert sentences == ()
+    else:
+        (sentence,) = sentences
+        assert sentence.startswith("TensorFlow Lite 2.16.1 computes FULLY_CONNECTED")

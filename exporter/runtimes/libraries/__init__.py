@@ -27,6 +27,7 @@ class Library:
         operators: gives name -> how many arguments it takes (0: any number); None where the
             versions say all.
         delegates: those in it.
+        wrong: label of an operator in `Needs.operators` that it has -> how it computes it wrongly.
     """
 
     name: str
@@ -34,10 +35,13 @@ class Library:
     versions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     operators: Callable[[], Mapping[str, int]] | None = None
     delegates: tuple[str, ...] = ()
+    wrong: Mapping[str, str] = field(default_factory=dict)
 
     def lacks(self, needs: Needs) -> tuple[str, ...]:
         """One sentence for each thing that a file needs and this library does not have."""
-        return (*self._versions(needs), *self._operators(needs), *self._delegates(needs))
+        found = (*self._versions(needs), *self._operators(needs), *self._delegates(needs))
+        faults = (f"{self.name} {self.wrong[o]}" for o in needs.operators if o in self.wrong)
+        return (*found, *faults)
 
     def _versions(self, needs: Needs) -> Iterator[str]:
         for label, number in needs.versions.items():
@@ -117,6 +121,11 @@ LIBRARIES = (
         "TensorFlow Lite 2.16.1",
         Format.TFLITE,
         {"minimum runtime version": ("1.5.0", "2.16.1")},
+        # Measured on emulated cortex-a53, a76 and `max`, with and without XNNPACK.
+        wrong={
+            "FULLY_CONNECTED (dynamic int8)": "computes FULLY_CONNECTED of dynamic int8 wrongly on "
+            "arm64: take static int8, fp16 or a newer LiteRT there"
+        },
     ),
     Library(
         "PyTorch Lite 1.12.2",

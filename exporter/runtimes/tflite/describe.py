@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,10 @@ def describe(path: Path) -> Description:
         operators=dict(counts.most_common()),
         weight_bytes=weight_bytes(parts),
         details=_details(model, parts),
-        needs=releases.needs(_stated_release(model), operator_versions(model)),
+        needs=replace(
+            releases.needs(_stated_release(model), operator_versions(model)),
+            operators=dict.fromkeys(_differing(model, parts), 0),
+        ),
     )
 
 
@@ -97,6 +102,21 @@ def _details(model: Any, parts: tuple[Graph, ...]) -> dict[str, str]:
     if quantized := int8_operators(parts[0]).total():
         details["int8 operators"] = f"{quantized} of {computing(parts[0]).total()}"
     return details
+
+
+def _differing(model: Any, parts: tuple[Graph, ...]) -> Iterator[str]:
+    """Operators of which a library is known that computes them wrongly."""
+    for subgraph, graph in zip(model.subgraphs, parts, strict=True):
+        for op in (op for op in graph.operators if op.name == "FULLY_CONNECTED"):
+            data, weight, *_ = op.inputs
+            types = (graph.tensors[data].dtype, graph.tensors[weight].dtype)
+            if types == ("float32", "int8") and _by_channel(subgraph.tensors[weight]):
+                yield "FULLY_CONNECTED (dynamic int8)"
+
+
+def _by_channel(tensor: Any) -> bool:
+    scales = tensor.quantization and tensor.quantization.scale
+    return scales is not None and len(scales) > 1
 
 
 def _stated_release(model: Any) -> str:
