@@ -105,7 +105,7 @@ fi
 folders=$(realpath "${models[@]}" | paste -sd :)
 mkdir -p android_demo/target
 log=android_demo/target/build.log
-if ! mvn --batch-mode --no-transfer-progress --file android_demo/pom.xml --also-make "${goal[@]}" \
+if ! mvn --threads 2 --batch-mode --no-transfer-progress --file android_demo/pom.xml --also-make "${goal[@]}" \
   --projects apk/current,apk/legacy,jvm "-Dapk.abi=$abi" "-Dapk.suffix=$suffix" "-Dapk.models=$folders" \
   "-Dapk.keystore=$(realpath "$keystore")" "-Dapk.key.alias=$alias" >"$log" 2>&1; then
   grep -E '^\[ERROR\]|\[java\]|^Tests run:' "$log" | head -60 >&2

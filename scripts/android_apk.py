@@ -66,11 +66,17 @@ class Library:
 
 @dataclass(frozen=True)
 class Apk:
-    """An APK as a whole; `dex` holds each dex file by name."""
+    """An APK as a whole.
+
+    Attributes:
+        views: classes that layouts name.
+        dex: each dex file by name.
+    """
 
     path: Path
     entries: tuple[Entry, ...]
     manifest: Manifest
+    views: tuple[str, ...]
     libraries: tuple[Library, ...]
     dex: dict[str, bytes] = field(repr=False)
 
@@ -93,7 +99,8 @@ def read_apk(path: Path) -> Apk:
         raise UserError(f"{path} is no APK: {error}.") from error
     if "AndroidManifest.xml" not in {one.name for one in entries}:
         raise UserError(f"{path} is no APK: it has no AndroidManifest.xml.")
-    return Apk(path, entries, _manifest(path), libraries, dex)
+    manifest = _parsed(_xml(path, "AndroidManifest.xml"))
+    return Apk(path, entries, manifest, _views(path, entries), libraries, dex)
 
 
 def library_manifest(aar: Path) -> Manifest:
@@ -141,14 +148,20 @@ def _library(archive: zipfile.ZipFile, entry: Entry) -> Library:
     )
 
 
-def _manifest(apk: Path) -> Manifest:
+def _views(apk: Path, entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    layouts = (one.name for one in entries if re.fullmatch(r"res/layout[^/]*/.+\.xml", one.name))
+    tags = {element.tag for layout in layouts for element in _xml(apk, layout).iter()}
+    return tuple(sorted(tag for tag in tags if "." in tag))
+
+
+def _xml(apk: Path, name: str) -> ET.Element:
     if not AAPT2.exists():
         raise UserError("aapt2 is not here; run scripts/android.sh first.")
-    command = [str(AAPT2), "dump", "xmltree", "--file", "AndroidManifest.xml", str(apk)]
+    command = [str(AAPT2), "dump", "xmltree", "--file", name, str(apk)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise UserError(f"The manifest of {apk} cannot be read: {done.stderr.strip()}")
-    return _parsed(_tree(done.stdout))
+        raise UserError(f"{name} of {apk} cannot be read: {done.stderr.strip()}")
+    return _tree(done.stdout)
 
 
 def _tree(dump: str) -> ET.Element:

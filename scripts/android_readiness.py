@@ -17,7 +17,7 @@ from rich.table import Table
 
 from exporter.errors import UserError
 from scripts.android_apk import DEMO, Apk, Library, library_manifest, read_apk, signature_schemes
-from scripts.android_classes import JavaClass, class_files, dex_classes
+from scripts.android_classes import JavaClass, Member, class_files, dex_classes
 from scripts.android_lookups import lost, native_names, unbound
 
 PAGE = 16384
@@ -43,6 +43,9 @@ ORIGINS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 """Which library brings a file, and the property of pom.xml with its version, by flavour."""
+
+VIEW_ARGUMENTS = "(Landroid/content/Context;Landroid/util/AttributeSet;)V"
+"""Of the constructor that Android calls for a view of a layout."""
 
 SMALL_PAGES = {("TensorFlow Lite", "2.16.1"), ("PyTorch Lite", "1.12.2")}
 """Released for pages of 4 KB only; the app refuses to load them where pages are larger."""
@@ -131,10 +134,14 @@ def code_problems(apk: Apk) -> Iterator[str]:
     for library, names in known.items():
         for one in lost(names, reference, kept):
             yield f"{library} looks up {one}, which is not in the dex."
-    for one in unbound(known.values(), kept.values()):
+    for view in apk.views:
+        made = Member(view.replace(".", "/"), "<init>", VIEW_ARGUMENTS)
+        if made.owner not in kept or made not in kept[made.owner].members:
+            yield f"A layout names {view}, whose constructor is not in the dex."
+    for native in unbound(known.values(), kept.values()):
         # Of PyTorch's larger library; PyTorch Lite keeps it by annotation and never uses it.
-        if not one.startswith("org.pytorch.NativePeer."):
-            yield f"No library of the app has the native method {one}."
+        if not native.startswith("org.pytorch.NativePeer."):
+            yield f"No library of the app has the native method {native}."
 
 
 def signature_problems(apk: Apk) -> Iterator[str]:

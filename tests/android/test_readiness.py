@@ -103,6 +103,7 @@ def test_another_target_sdk(apk: Path, target: Path) -> None:
         ),
         (b"dtypeJniCode\0", b"dtypeJniCodX\0", "org.pytorch.executorch.Tensor.dtypeJniCode()I"),
         (b"mHybridData\0", b"mHybridDatX\0", "org.pytorch.executorch.Module.mHybridData:"),
+        (b"demo/DrawView;", b"demo/DrawVieX;", "A layout names org.exportmobile.demo.DrawView"),
         (b"executeNative\0", b"executeNativX\0", "No library of the app has the native method"),
     ],
 )
