@@ -30,7 +30,7 @@ while [ $# -gt 0 ]; do
     --test)
       # Compilers for the shim that Android's libraries run over.
       test=(gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
-      goal=(package -P ktlint)
+      goal=(package)
       shift
       continue
       ;;
@@ -105,7 +105,12 @@ fi
 folders=$(realpath "${models[@]}" | paste -sd :)
 mkdir -p android_demo/target
 log=android_demo/target/build.log
-if ! mvn --threads 2 --batch-mode --no-transfer-progress --file android_demo/pom.xml --also-make "${goal[@]}" \
+maven=(mvn --batch-mode --no-transfer-progress --file android_demo/pom.xml)
+if [ ${#test[@]} -gt 0 ] && ! "${maven[@]}" --non-recursive --activate-profiles ktlint validate >"$log" 2>&1; then
+  grep -F '[java]' "$log" | head -60 >&2
+  fail "The Kotlin sources are not in the official style; see above."
+fi
+if ! "${maven[@]}" --threads 2 --also-make "${goal[@]}" \
   --projects apk/current,apk/legacy,jvm "-Dapk.abi=$abi" "-Dapk.suffix=$suffix" "-Dapk.models=$folders" \
   "-Dapk.keystore=$(realpath "$keystore")" "-Dapk.key.alias=$alias" >"$log" 2>&1; then
   grep -E '^\[ERROR\]|\[java\]|^Tests run:' "$log" | head -60 >&2

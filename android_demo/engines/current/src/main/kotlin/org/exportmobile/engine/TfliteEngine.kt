@@ -33,11 +33,18 @@ object TfliteEngine : EngineKind {
 
     override fun refusal(machine: Machine): String? =
         when {
-            machine.pageSize > ALIGNED_TO ->
+            machine.pageSize > ALIGNED_TO -> {
                 "$library is built for memory pages of 4 KB, and this device's have ${machine.pageSize / 1024} KB."
+            }
+
             // Its XNNPACK loads 64 bytes from memory that it aligned to 32: tensorflow/tensorflow issue 65314.
-            machine.avx512 -> "$library crashes on a CPU with AVX-512; use an emulator on another PC, or a phone."
-            else -> null
+            machine.avx512 -> {
+                "$library crashes on a CPU with AVX-512; use an emulator on another PC, or a phone."
+            }
+
+            else -> {
+                null
+            }
         }
 
     override fun load(file: File, signature: Signature, threads: Int): Engine {
