@@ -14,8 +14,8 @@ from pathlib import Path
 import lief
 
 from exporter.errors import UserError
+from scripts.android_java import DEMO, java
 
-DEMO = Path(__file__).parent.parent / "android_demo"
 AAPT2 = DEMO / "app/target/tools/prebuilt/linux/aapt2"
 PACKAGING = DEMO / "packaging/target"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
@@ -119,7 +119,8 @@ def signature_schemes(apk: Path) -> tuple[str, ...]:
     if not listed.exists():
         raise UserError("The packaging tool is not built here; run scripts/android.sh first.")
     class_path = f"{PACKAGING / 'classes'}:{listed.read_text().strip()}"
-    command = ["java", "-cp", class_path, "org.exportmobile.packaging.MainKt", "verify", str(apk)]
+    verify = ("org.exportmobile.packaging.MainKt", "verify", apk)
+    command = [str(word) for word in (java(), "-cp", class_path, *verify)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return tuple(done.stdout.split()) if done.returncode == 0 else ()
 

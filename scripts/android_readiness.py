@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter.errors import UserError
-from scripts.android_apk import DEMO, Apk, Library, library_manifest, read_apk, signature_schemes
+from scripts.android_apk import Apk, Library, library_manifest, read_apk, signature_schemes
 from scripts.android_classes import JavaClass, Member, class_files, dex_classes
+from scripts.android_java import DEMO
 from scripts.android_lookups import lost, native_names, unbound
 
 PAGE = 16384

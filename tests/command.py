@@ -1,4 +1,4 @@
-"""Runs the installed command as a user would."""
+"""Runs the installed command as a user would, and says what a test cannot run without."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from exporter.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 EXPORT_MOBILE = Path(sys.executable).with_name("export-mobile")
@@ -24,3 +29,10 @@ def export_mobile(
         timeout=timeout,
         check=False,
     )
+
+
+def missing(what: UserError, variable: str) -> NoReturn:
+    """Skips for want of a tool; fails where `variable` promises that everything is there."""
+    if os.environ.get(variable) == "1":
+        pytest.fail(f"{variable}=1, but: {what}")
+    pytest.skip(str(what))

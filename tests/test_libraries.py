@@ -6,6 +6,7 @@ import pytest
 
 from exporter.runtimes.libraries import LIBRARIES, lacking
 from exporter.types import Format, Needs
+from tests.command import ROOT
 
 
 def ptl(*, bytecode: str = "8", **operators: int) -> tuple[str, ...]:
@@ -21,6 +22,14 @@ def test_every_format_has_a_library() -> None:
         Format.TFLITE,
         Format.PTL,
     ]
+
+
+def test_the_versions_are_those_of_the_demo_app() -> None:
+    pom = (ROOT / "android_demo/pom.xml").read_text()
+    for library, name in zip(
+        LIBRARIES, ("executorch.npm", "onnxruntime", "tflite", "pytorch"), strict=True
+    ):
+        assert f"<{name}.version>{library.name.split()[-1]}</" in pom
 
 
 def test_an_operator_that_pytorch_lite_lacks_is_named() -> None:

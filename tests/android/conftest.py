@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,17 +13,12 @@ from exporter.errors import UserError
 from exporter.manifest import Manifest
 from exporter.types import Format
 from scripts import android_java
+from tests import command
 from tests.command import ROOT, export_mobile
 
 REQUIRED = "EXPORT_MOBILE_REQUIRE_ANDROID"
 QUICKSTART = ROOT / "digits-deit-mobile"
-
-
-def missing(what: UserError) -> None:
-    """Skips for want of a tool; fails where the environment promises that everything is there."""
-    if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{REQUIRED}=1, but: {what}")
-    pytest.skip(str(what))
+missing = partial(command.missing, variable=REQUIRED)
 
 
 def _require(abi: str) -> None:

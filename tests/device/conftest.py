@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -19,17 +20,12 @@ from exporter.device.emulator import Running
 from exporter.device.emulator.counter import Counter, available
 from exporter.device.emulator.counter import prepare as prepare_counter
 from exporter.errors import UserError
+from tests import command
 
 FreshPhone = Callable[..., tuple[Running, Device]]
 REQUIRED = "EXPORT_MOBILE_REQUIRE_DEVICE"
+missing = partial(command.missing, variable=REQUIRED)
 COUNTER_REQUIRED = "EXPORT_MOBILE_REQUIRE_COUNTER"
-
-
-def missing(what: UserError) -> None:
-    """Skips for want of a tool; fails where the environment promises that everything is there."""
-    if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{REQUIRED}=1, but: {what}")
-    pytest.skip(str(what))
 
 
 def free_port() -> int:

@@ -2,7 +2,7 @@
 #ifndef BIONIC_H
 #define BIONIC_H
 
-/* Begins a definition: b_<name> here, <name> to the libraries (see aliases_*.h, which generate.py writes). */
+/* Begins a definition: b_<name> here, <name> to the libraries (see aliases_*.h, which scripts/android_bionic.py writes). */
 #define BIONIC(result, name) __attribute__((visibility("default"))) result b_##name
 
 /* The same for data. */
