@@ -38,6 +38,7 @@ android {
         for (flavour in flavours) {
             create(flavour) {
                 applicationId = pom("application.id", "apk/$flavour/pom.xml")
+                manifestPlaceholders["label"] = pom("application.label", "apk/$flavour/pom.xml")
                 proguardFile("apk/$flavour/rules.pro")
             }
         }

@@ -13,7 +13,7 @@ class AboutActivity : Screen() {
         super.onCreate(state)
         show(R.layout.screen_about)
         backBar(getString(R.string.about))
-        requireViewById<View>(R.id.scroll).padForBars(sides = false, bottom = true)
+        need<View>(R.id.scroll).padForBars(sides = false, bottom = true)
         // Whether the processor has atomics stands in a file.
         app.worker.run {
             val machine = app.device.machine
@@ -40,12 +40,12 @@ class AboutActivity : Screen() {
             }
         fact(R.string.atomics, getString(atomics))
         fact(R.string.app_version, app.version)
-        val libraries: ViewGroup = requireViewById(R.id.libraries)
+        val libraries: ViewGroup = need(R.id.libraries)
         for (kind in app.engines) library(libraries.add(R.layout.row_library), kind, machine)
     }
 
     private fun fact(label: Int, value: String) {
-        val row = requireViewById<ViewGroup>(R.id.device).add(R.layout.row_fact)
+        val row = need<ViewGroup>(R.id.device).add(R.layout.row_fact)
         row.text(R.id.label).setText(label)
         row.text(R.id.value).text = value
     }

@@ -18,18 +18,22 @@ class BenchmarkPage(
     private val app: DemoApp,
 ) : Page {
     private val context: Context = view.context
-    private val run: Button = view.requireViewById(R.id.run)
-    private val threads: RadioGroup = view.requireViewById(R.id.threads)
-    private val runs: RadioGroup = view.requireViewById(R.id.runs)
-    private val bars: ViewGroup = view.requireViewById(R.id.bars)
+    private val run: Button = view.need(R.id.run)
+    private val threads: RadioGroup = view.need(R.id.threads)
+    private val runs: RadioGroup = view.need(R.id.runs)
+    private val bars: ViewGroup = view.need(R.id.bars)
     private val watcher: (JobState) -> Unit = ::render
     private var shown: List<Outcome>? = null
 
     init {
-        view.requireViewById<View>(R.id.scroll).padForBars(sides = false, bottom = true)
+        view.need<View>(R.id.scroll).padForBars(sides = false, bottom = true)
         for (choice in choices(threads)) if (choice.number > app.device.cores) choice.visibility = View.GONE
+        session.benchmark.state.value.settings?.let { (plan, count) ->
+            choose(threads, count)
+            choose(runs, plan.runs)
+        }
         run.setOnClickListener { toggle() }
-        view.requireViewById<View>(R.id.share).setOnClickListener { share() }
+        view.need<View>(R.id.share).setOnClickListener { share() }
     }
 
     override fun start() = session.benchmark.state.watch(watcher)
@@ -42,7 +46,11 @@ class BenchmarkPage(
         session.benchmark.start(model, Settings(Plan(warmup = 5, runs = chosen(runs)), chosen(threads)))
     }
 
-    private fun chosen(group: RadioGroup) = group.requireViewById<RadioButton>(group.checkedRadioButtonId).number
+    private fun chosen(group: RadioGroup) = group.need<RadioButton>(group.checkedRadioButtonId).number
+
+    private fun choose(group: RadioGroup, number: Int) {
+        choices(group).find { it.number == number }?.isChecked = true
+    }
 
     private fun choices(group: RadioGroup) = (0 until group.childCount).map { group.getChildAt(it) as RadioButton }
 
@@ -50,21 +58,20 @@ class BenchmarkPage(
 
     private fun share() {
         val json = report(session.benchmark.state.value, model, app).toJson()
-        val send = Intent(Intent.ACTION_SEND).setType("application/json").putExtra(Intent.EXTRA_TEXT, json)
+        val send = Intent(Intent.ACTION_SEND).setType("text/plain").putExtra(Intent.EXTRA_TEXT, json)
         context.startActivity(Intent.createChooser(send, context.getString(R.string.share)))
     }
 
     private fun render(state: JobState) {
         run.jobButton(state, R.string.start, R.string.start_again)
-        run.keepScreenOn = state.running
         for (choice in choices(threads) + choices(runs)) choice.isEnabled = !state.running
-        val progress: ProgressBar = view.requireViewById(R.id.progress)
+        val progress: ProgressBar = view.need(R.id.progress)
         progress.visibility = if (state.running) View.VISIBLE else View.INVISIBLE
         progress.max = model.artifacts.size * PARTS
         progress.progress = state.outcomes.size * PARTS + (state.progress?.run { done * PARTS / maxOf(1, all) } ?: 0)
-        view.text(R.id.status).text = status(state)
-        view.requireViewById<View>(R.id.results).visibility = if (state.outcomes.isEmpty()) View.GONE else View.VISIBLE
-        view.requireViewById<View>(R.id.share).isEnabled = !state.running
+        view.text(R.id.status).quietWhile(state.running).text = status(state)
+        view.need<View>(R.id.results).visibility = if (state.outcomes.isEmpty()) View.GONE else View.VISIBLE
+        view.need<View>(R.id.share).isEnabled = !state.running
         view.text(R.id.thermal).textOrGone(if (state.running) null else thermal(state))
         if (shown == state.outcomes) return
         shown = state.outcomes
@@ -78,6 +85,7 @@ class BenchmarkPage(
         state.progressText(context)?.let { return it }
         if (state.stopped) return context.getString(R.string.bench_stopped)
         if (state.running) return context.getString(R.string.running)
+        if (state.interrupted) return context.getString(R.string.bench_interrupted)
         val (plan, threads) = settings
         return context.resources.getQuantityString(R.plurals.bench_done, threads, plan.runs, threads)
     }
@@ -95,7 +103,7 @@ class BenchmarkPage(
         val timing = outcome.timing
         val median = timing?.p50
         row.text(R.id.value).text = median?.let { timeText(context, it) } ?: context.getString(R.string.none)
-        val bar: BarView = row.requireViewById(R.id.bar)
+        val bar: BarView = row.need(R.id.bar)
         bar.visibility = if (median == null) View.GONE else View.VISIBLE
         row.text(R.id.figures).textOrGone(if (median == null) null else figures(outcome))
         row.text(R.id.reason).textOrGone(outcome.problem)

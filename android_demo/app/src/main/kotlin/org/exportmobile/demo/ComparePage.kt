@@ -8,13 +8,13 @@ import org.exportmobile.core.Plan
 
 /** What every artifact is, how it does here, and how it did on the exporter's machine. */
 class ComparePage(private val view: View, private val session: Session, private val model: Model) : Page {
-    private val run: Button = view.requireViewById(R.id.run)
-    private val cards: ViewGroup = view.requireViewById(R.id.cards)
+    private val run: Button = view.need(R.id.run)
+    private val cards: ViewGroup = view.need(R.id.cards)
     private val watcher: (JobState) -> Unit = ::render
     private var shown: List<Outcome>? = null
 
     init {
-        view.requireViewById<View>(R.id.scroll).padForBars(sides = false, bottom = true)
+        view.need<View>(R.id.scroll).padForBars(sides = false, bottom = true)
         run.setOnClickListener { toggle() }
     }
 
@@ -30,9 +30,9 @@ class ComparePage(private val view: View, private val session: Session, private 
 
     private fun render(state: JobState) {
         run.jobButton(state, R.string.compare_all, R.string.compare_again)
-        view.requireViewById<View>(R.id.busy).visibility = if (state.running) View.VISIBLE else View.GONE
+        view.need<View>(R.id.busy).visibility = if (state.running) View.VISIBLE else View.GONE
         val stopped = if (state.stopped) view.resources.getString(R.string.stopped) else null
-        view.text(R.id.status).text = state.progressText(view.context) ?: stopped
+        view.text(R.id.status).quietWhile(state.running).text = state.progressText(view.context) ?: stopped
         if (shown == state.outcomes) return
         shown = state.outcomes
         cards.removeAllViews()
@@ -46,7 +46,7 @@ class ComparePage(private val view: View, private val session: Session, private 
         card.text(R.id.verdict).verdict(outcome?.verdict)
         card.text(R.id.library).textOrGone(outcome?.library?.toString())
         card.text(R.id.reason).textOrGone(outcome?.problem)
-        figures(card.requireViewById(R.id.figures), artifact, outcome)
+        figures(card.need(R.id.figures), artifact, outcome)
         val needs = artifact.needs.facts.map { (label, words) -> "$label $words" }.joinToString()
         card.text(R.id.needs).textOrGone(if (needs.isEmpty()) null else card.resources.getString(R.string.needs, needs))
         card.text(R.id.lacking).textOrGone(artifact.needs.lacking.joinToString("\n"))

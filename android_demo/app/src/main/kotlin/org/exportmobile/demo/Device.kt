@@ -1,5 +1,6 @@
 package org.exportmobile.demo
 
+import android.annotation.TargetApi
 import android.app.ActivityManager
 import android.content.Context
 import android.os.Build
@@ -25,18 +26,18 @@ class Device(private val context: Context) {
         Machine(pageSize, atomics = !arm || "atomics" in features, avx512 = "avx512f" in features)
     }
 
-    /** Memory in bytes: all of it, and what is free now. */
+    /** Memory in bytes: all of it, and what apps may take now before Android ends some. */
     fun memory(): Pair<Long, Long> {
         val info = ActivityManager.MemoryInfo()
         service(ActivityManager::class.java).getMemoryInfo(info)
-        return info.totalMem to info.availMem
+        return info.totalMem to maxOf(0, info.availMem - info.threshold)
     }
 
     /** Android's thermal status, 0 (none) to 6 (shutdown); null before Android 10. */
-    fun thermal(): Int? {
-        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return null
-        return service(PowerManager::class.java).currentThermalStatus
-    }
+    fun thermal(): Int? = if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) null else thermalStatus()
+
+    @TargetApi(Build.VERSION_CODES.Q)
+    private fun thermalStatus(): Int = service(PowerManager::class.java).currentThermalStatus
 
     fun facts(): DeviceFacts {
         val system = "Android ${Build.VERSION.RELEASE} (API ${Build.VERSION.SDK_INT})"

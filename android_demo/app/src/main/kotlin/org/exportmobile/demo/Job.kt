@@ -11,6 +11,7 @@ data class Progress(val artifact: Artifact, val done: Int, val all: Int)
  * @property outcomes of the artifacts that are done, in the manifest's order.
  * @property progress null where nothing runs.
  * @property stopped whether it was stopped before its end.
+ * @property interrupted whether it ran in the background for some time, where Android may slow it down.
  */
 data class JobState(
     val settings: Settings? = null,
@@ -19,6 +20,7 @@ data class JobState(
     val progress: Progress? = null,
     val stopping: Boolean = false,
     val stopped: Boolean = false,
+    val interrupted: Boolean = false,
     val thermalBefore: Int? = null,
     val thermalAfter: Int? = null,
 )
@@ -49,6 +51,11 @@ class Job(private val loader: Loader, private val worker: Worker) {
         if (!state.value.running) return
         stop.set(true)
         state.value = state.value.copy(stopping = true)
+    }
+
+    /** Says that its screen was put away. */
+    fun interrupt() {
+        if (state.value.running) state.value = state.value.copy(interrupted = true)
     }
 
     private fun examine(model: Model, artifact: Artifact, settings: Settings, stop: AtomicBoolean): Outcome {

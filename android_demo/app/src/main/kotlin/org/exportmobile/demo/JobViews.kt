@@ -1,6 +1,7 @@
 package org.exportmobile.demo
 
 import android.content.Context
+import android.view.View
 import android.widget.Button
 import android.widget.TextView
 
@@ -17,6 +18,13 @@ fun Button.jobButton(state: JobState, first: Int, again: Int) {
             else -> again
         },
     )
+}
+
+/** Does not read every step of a job aloud. */
+fun TextView.quietWhile(running: Boolean): TextView {
+    accessibilityLiveRegion =
+        if (running) View.ACCESSIBILITY_LIVE_REGION_NONE else View.ACCESSIBILITY_LIVE_REGION_POLITE
+    return this
 }
 
 /** Which artifact runs, and how far it is; null where nothing runs. */

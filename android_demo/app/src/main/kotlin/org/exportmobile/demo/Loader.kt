@@ -33,10 +33,10 @@ class Loader(private val context: Context, private val kinds: List<EngineKind>, 
             throw Problem(context.getString(R.string.out_of_memory), error)
         }
 
-    /** Native memory has no OutOfMemoryError: Android ends the process instead. */
+    /** Native memory has no OutOfMemoryError: Android ends the process instead. Libraries may copy what they load. */
     private fun refuseLarge(bytes: Long) {
         val (_, free) = device.memory()
-        if (bytes > free) {
+        if (2 * bytes > free) {
             throw Problem(context.getString(R.string.too_large, bytesText(context, bytes), bytesText(context, free)))
         }
     }

@@ -2,6 +2,7 @@ package org.exportmobile.demo
 
 import android.content.Context
 import android.content.Intent
+import android.net.Uri
 import android.os.Bundle
 import android.view.View
 import android.view.ViewGroup
@@ -13,10 +14,15 @@ import java.io.File
 /** One model: to try, to compare, to benchmark. */
 class ModelActivity : Screen() {
     private val session by lazy { app.session(File(requireNotNull(intent.getStringExtra(FOLDER)))) }
-    private val tabs: RadioGroup get() = requireViewById(R.id.tabs)
-    private val frame: ViewGroup get() = requireViewById(R.id.page)
+    private val tabs: RadioGroup get() = need(R.id.tabs)
+    private val frame: ViewGroup get() = need(R.id.page)
     private val watcher: (Reading) -> Unit = ::render
+    private val jobs get() = listOf(session.comparison, session.benchmark)
+    private val awake: (JobState) -> Unit = { frame.keepScreenOn = jobs.any { it.state.value.running } }
     private var page: Page? = null
+
+    /** A photo to try as soon as the model is read. */
+    private var picked: Uri? = null
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
@@ -29,10 +35,13 @@ class ModelActivity : Screen() {
     override fun onStart() {
         super.onStart()
         session.reading.watch(watcher)
+        jobs.forEach { it.state.watch(awake) }
     }
 
     override fun onStop() {
         session.reading.forget(watcher)
+        jobs.forEach { it.state.forget(awake) }
+        if (!isChangingConfigurations) session.benchmark.interrupt()
         page?.stop()
         page = null
         super.onStop()
@@ -44,20 +53,18 @@ class ModelActivity : Screen() {
     }
 
     override fun onDestroy() {
-        if (isFinishing) session.release()
+        if (isFinishing) session.close()
         super.onDestroy()
     }
 
     override fun onActivityResult(request: Int, result: Int, data: Intent?) {
-        val photo = data?.data
-        val model = session.reading.value.model
-        if (request == TryPage.PICK && result == RESULT_OK && photo != null && model != null) {
-            session.trial.run(model, Given.Photo(photo))
-        }
+        if (request != TryPage.PICK || result != RESULT_OK) return
+        picked = data?.data
+        session.reading.value.model?.let(::tryPicked)
     }
 
     private fun render(reading: Reading) {
-        val notice: TextView = requireViewById(R.id.notice)
+        val notice: TextView = need(R.id.notice)
         notice.textOrGone(if (reading.model == null) reading.problem ?: getString(R.string.reading_model) else null)
         tabs.visibility = if (reading.model == null) View.INVISIBLE else View.VISIBLE
         val model = reading.model ?: return
@@ -65,6 +72,13 @@ class ModelActivity : Screen() {
         page?.stop()
         while (frame.childCount > 1) frame.removeViewAt(1)
         page = page(model).also { it.start() }
+        tryPicked(model)
+    }
+
+    private fun tryPicked(model: Model) {
+        val photo = picked ?: return
+        picked = null
+        session.trial.run(model, Given.Photo(photo))
     }
 
     private fun page(model: Model): Page =

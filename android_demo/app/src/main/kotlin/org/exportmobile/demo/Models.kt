@@ -1,8 +1,6 @@
 package org.exportmobile.demo
 
 import android.net.Uri
-import org.exportmobile.core.Problem
-import java.io.File
 
 /**
  * What the list of models shows.
@@ -15,16 +13,19 @@ data class ModelsState(val entries: List<Entry>? = null, val copying: Boolean = 
 /**
  * Finds and fetches models on the [worker].
  *
- * @param replaced told of a folder whose files are new.
+ * @param found told of all folders whenever they were looked at.
  */
-class Models(private val shelf: Shelf, private val worker: Worker, private val replaced: (File) -> Unit) {
+class Models(private val shelf: Shelf, private val worker: Worker, private val found: (List<Entry>) -> Unit) {
     val state = Live(ModelsState())
 
     /** Looks for folders again; models may have been pushed meanwhile. */
     fun refresh() =
         worker.run {
-            val (entries, problem) = listed()
-            worker.show { state.value = state.value.copy(entries = entries, problem = problem ?: state.value.problem) }
+            val (entries, problem) = shelf.look()
+            worker.show {
+                found(entries)
+                state.value = state.value.copy(entries = entries, problem = problem ?: state.value.problem)
+            }
         }
 
     /** Copies a folder that the user chose. */
@@ -32,27 +33,12 @@ class Models(private val shelf: Shelf, private val worker: Worker, private val r
         if (state.value.copying) return
         state.value = state.value.copy(copying = true, problem = null)
         worker.run {
-            var folder: File? = null
-            val failed = problemOf { folder = shelf.open(tree) }
-            val (entries, problem) = listed()
+            val failed = problemOf { shelf.open(tree) }
+            val (entries, problem) = shelf.look()
             worker.show {
-                folder?.let(replaced)
+                found(entries)
                 state.value = ModelsState(entries, copying = false, problem = failed ?: problem)
             }
         }
     }
-
-    private fun listed(): Pair<List<Entry>, String?> {
-        var entries = emptyList<Entry>()
-        val problem = problemOf { entries = shelf.entries() }
-        return entries to problem
-    }
-
-    private fun problemOf(task: () -> Unit): String? =
-        try {
-            task()
-            null
-        } catch (problem: Problem) {
-            problem.message
-        }
 }

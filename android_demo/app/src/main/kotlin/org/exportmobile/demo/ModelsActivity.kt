@@ -26,8 +26,8 @@ class ModelsActivity : Screen() {
             startActivity(Intent(this, AboutActivity::class.java))
             true
         }
-        requireViewById<View>(R.id.scroll).padForBars(sides = false, bottom = true)
-        requireViewById<Button>(R.id.open).setOnClickListener { pick() }
+        need<View>(R.id.scroll).padForBars(sides = false, bottom = true)
+        need<Button>(R.id.open).setOnClickListener { pick() }
     }
 
     override fun onStart() {
@@ -55,17 +55,17 @@ class ModelsActivity : Screen() {
 
     private fun render(state: ModelsState) {
         val notice = if (state.copying) getString(R.string.copying) else state.problem
-        requireViewById<TextView>(R.id.notice).textOrGone(notice)
-        requireViewById<Button>(R.id.open).isEnabled = !state.copying
+        need<TextView>(R.id.notice).textOrGone(notice)
+        need<Button>(R.id.open).isEnabled = !state.copying
         val entries = state.entries
-        requireViewById<TextView>(R.id.empty).textOrGone(
+        need<TextView>(R.id.empty).textOrGone(
             when {
                 entries == null -> getString(R.string.models_reading)
                 entries.isEmpty() -> getString(R.string.models_empty)
                 else -> null
             },
         )
-        val cards: ViewGroup = requireViewById(R.id.cards)
+        val cards: ViewGroup = need(R.id.cards)
         cards.removeAllViews()
         for (entry in entries.orEmpty()) {
             if (entry.manifest == null) {
@@ -85,7 +85,7 @@ class ModelsActivity : Screen() {
         card.text(R.id.name).text = manifest.name
         card.text(R.id.line).text = signatureText(this, manifest.signature)
         card.text(R.id.evidence).text = getString(R.string.evidence, getString(entry.origin.title), manifest.evidence)
-        val chips: ViewGroup = card.requireViewById(R.id.chips)
+        val chips: ViewGroup = card.need(R.id.chips)
         for (artifact in manifest.artifacts) {
             val chip = chips.add(R.layout.chip) as TextView
             val size = artifact.bytes?.let { bytesText(this, it) }.orEmpty()

@@ -24,8 +24,6 @@ class Photos(private val context: Context) {
                 upright(uri, 2 * side)
             } catch (_: IOException) {
                 null
-            } catch (_: SecurityException) {
-                null
             }
         upright ?: throw Problem(context.getString(R.string.photo_unreadable))
         val argb = IntArray(upright.width * upright.height)
@@ -56,7 +54,15 @@ class Photos(private val context: Context) {
     }
 
     private fun <T> stream(uri: Uri, read: (InputStream) -> T): T =
-        (context.contentResolver.openInputStream(uri) ?: throw IOException("$uri is gone")).use(read)
+        (opened(uri) ?: throw IOException("$uri is gone")).use(read)
+
+    /** Another app answers, and it may throw whatever it likes. */
+    private fun opened(uri: Uri): InputStream? =
+        try {
+            context.contentResolver.openInputStream(uri)
+        } catch (error: RuntimeException) {
+            throw IOException("$uri cannot be opened", error)
+        }
 
     private companion object {
         val MIRRORED =

@@ -11,6 +11,7 @@ fun report(state: JobState, model: Model, app: DemoApp): BenchmarkReport =
         created = Instant.now().toString(),
         app = "${app.packageName} ${app.version}",
         device = app.device.facts(),
+        interrupted = state.interrupted,
         runs = state.outcomes.map { run(it, state) },
     )
 

@@ -1,5 +1,6 @@
 package org.exportmobile.demo
 
+import android.annotation.TargetApi
 import android.app.Activity
 import android.os.Build
 import android.view.View
@@ -9,11 +10,11 @@ import android.widget.Toolbar
 /** An activity that keeps its content clear of the system's bars and of cutouts. */
 abstract class Screen : Activity() {
     protected val app get() = application as DemoApp
-    protected val bar: Toolbar get() = requireViewById(R.id.bar)
+    protected val bar: Toolbar get() = need(R.id.bar)
 
     protected fun show(layout: Int) {
         setContentView(layout)
-        requireViewById<View>(R.id.screen).padForBars(sides = true, bottom = false)
+        need<View>(R.id.screen).padForBars(sides = true, bottom = false)
     }
 
     /** A toolbar with a way back. */
@@ -24,6 +25,12 @@ abstract class Screen : Activity() {
         bar.setNavigationOnClickListener { finish() }
     }
 }
+
+/** The view of a layout that has it. Android's `requireViewById` does the same, from Android 9 on. */
+fun <T : View> Activity.need(id: Int): T = checkNotNull(findViewById(id))
+
+/** The same below another view. */
+fun <T : View> View.need(id: Int): T = checkNotNull(findViewById(id))
 
 /**
  * Adds the system bars' size to the padding from the layout.
@@ -48,11 +55,14 @@ fun View.padForBars(sides: Boolean, bottom: Boolean) {
 
 @Suppress("DEPRECATION") // the only way before Android 11
 private fun bars(insets: WindowInsets): IntArray {
-    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
-        val bars = insets.getInsets(WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout())
-        return intArrayOf(bars.left, bars.top, bars.right, bars.bottom)
-    }
+    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) return barsAndCutouts(insets)
     return insets.run {
         intArrayOf(systemWindowInsetLeft, systemWindowInsetTop, systemWindowInsetRight, systemWindowInsetBottom)
     }
+}
+
+@TargetApi(Build.VERSION_CODES.R)
+private fun barsAndCutouts(insets: WindowInsets): IntArray {
+    val bars = insets.getInsets(WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout())
+    return intArrayOf(bars.left, bars.top, bars.right, bars.bottom)
 }

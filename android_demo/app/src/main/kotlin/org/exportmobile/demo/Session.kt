@@ -14,11 +14,13 @@ import java.io.File
 /**
  * A model that was read.
  *
+ * @property stamp from before it was read.
  * @property artifacts those that this app has a runtime for come first.
  * @property golden null where there are none; [goldenProblem] then says why.
  * @property preprocess how images become inputs.
  */
 class Model(
+    val stamp: Stamp,
     val folder: ModelFolder,
     val artifacts: List<Artifact>,
     val golden: Golden?,
@@ -67,14 +69,22 @@ class Session(val folder: File, private val loader: Loader, photos: Photos, priv
     /** Gives the memory of loaded models back; they are loaded again when needed. */
     fun release() = trial.release()
 
+    /** Stops what runs, so that the worker is free for other models. */
+    fun close() {
+        comparison.cancel()
+        benchmark.cancel()
+        trial.close()
+    }
+
     private fun read(): Model {
+        val stamp = Stamp(folder)
         val opened = ModelFolder(folder)
         val artifacts = opened.manifest.artifacts.sortedBy { loader.kind(it.format) == null }
         return try {
             val golden = opened.golden()
-            Model(opened, artifacts, golden, null, opened.manifest.preprocessing ?: likeGolden(golden))
+            Model(stamp, opened, artifacts, golden, null, opened.manifest.preprocessing ?: likeGolden(golden))
         } catch (problem: Problem) {
-            Model(opened, artifacts, null, problem.message, opened.manifest.preprocessing)
+            Model(stamp, opened, artifacts, null, problem.message, opened.manifest.preprocessing)
         }
     }
 

@@ -21,7 +21,24 @@ enum class Origin(val title: Int) {
  *
  * @property manifest null where the folder is broken; [problem] then says why.
  */
-data class Entry(val folder: File, val origin: Origin, val manifest: Manifest?, val problem: String?)
+data class Entry(val folder: File, val origin: Origin, val stamp: Stamp, val manifest: Manifest?, val problem: String?)
+
+/** Tells a manifest from another one at its place; zeros where there is none. Reads the folder. */
+data class Stamp(val modified: Long, val bytes: Long) {
+    constructor(folder: File) : this(File(folder, MANIFEST).lastModified(), File(folder, MANIFEST).length())
+}
+
+/** @property problem why the folders in the app are not all there; null where they are. */
+data class Found(val entries: List<Entry>, val problem: String?)
+
+/** What is wrong with [task], as a sentence; null where it was done. */
+fun problemOf(task: () -> Unit): String? =
+    try {
+        task()
+        null
+    } catch (problem: Problem) {
+        problem.message
+    }
 
 /** The folders of models that this app can reach. Not for the main thread. */
 class Shelf(private val context: Context) {
@@ -29,39 +46,39 @@ class Shelf(private val context: Context) {
     private val opened by lazy { File(context.filesDir, "models/opened") }
 
     /** All folders, those in the app first. */
-    fun entries(): List<Entry> {
-        unpack()
+    fun look(): Found {
+        val problem = problemOf { unpack() }
         val pushed = context.getExternalFilesDir("models")
         val homes = listOf(Origin.APP to packed, Origin.PUSHED to pushed, Origin.OPENED to opened)
-        return homes.flatMap { (origin, home) -> folders(home).map { entry(it, origin) } }
+        return Found(homes.flatMap { (origin, home) -> folders(home).map { entry(it, origin) } }, problem)
     }
 
     /**
-     * Copies a folder that the user chose to the one that it returns; one of the same name is replaced.
+     * Copies a folder that the user chose; one of the same name is replaced.
      *
      * @throws Problem it is no folder of models, or there is no room for it.
      */
-    fun open(tree: Uri): File {
+    fun open(tree: Uri) {
         val documents = Documents(context.contentResolver, tree)
-        val folder = File(opened, documents.name)
-        aside(folder) { part ->
+        aside(File(opened, documents.name)) { part ->
             documents.copy(MANIFEST, part)
             val manifest = ModelFolder(part).manifest
             val artifacts = manifest.artifacts.flatMap { listOfNotNull(it.file) + it.sidecars.keys }
             (artifacts + listOfNotNull(manifest.golden?.file)).toSet().forEach { documents.copy(it, part) }
         }
-        return folder
     }
 
     private fun folders(home: File?): List<File> =
         home?.listFiles { file -> file.isDirectory && !file.name.endsWith(PART) }.orEmpty().sorted()
 
-    private fun entry(folder: File, origin: Origin): Entry =
-        try {
-            Entry(folder, origin, ModelFolder(folder).manifest, null)
+    private fun entry(folder: File, origin: Origin): Entry {
+        val stamp = Stamp(folder)
+        return try {
+            Entry(folder, origin, stamp, ModelFolder(folder).manifest, null)
         } catch (problem: Problem) {
-            Entry(folder, origin, null, problem.message)
+            Entry(folder, origin, stamp, null, problem.message)
         }
+    }
 
     /** Copies the models in the app to where libraries can open them; again whenever the app was updated. */
     private fun unpack() {

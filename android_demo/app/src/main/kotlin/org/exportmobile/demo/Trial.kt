@@ -95,12 +95,18 @@ class Trial(private val loader: Loader, private val photos: Photos, private val 
         state.value = if (state.value.running) state.value.copy(given = null) else TrialState()
     }
 
-    /** Closes what is loaded. */
+    /** Closes what is loaded; it is loaded again when needed. */
     fun release() =
         worker.run {
             engines.values.forEach { it.getOrNull()?.close() }
             engines.clear()
         }
+
+    /** Closes what is loaded, and loads nothing again for a screen that is gone. */
+    fun close() {
+        next = null
+        release()
+    }
 
     private fun end() {
         val cleared = state.value.given == null

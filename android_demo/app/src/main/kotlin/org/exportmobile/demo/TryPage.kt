@@ -18,14 +18,14 @@ class TryPage(
     private val model: Model,
     private val activity: Activity,
 ) : Page {
-    private val pad: DrawView = view.requireViewById(R.id.pad)
-    private val photo: ImageView = view.requireViewById(R.id.photo)
-    private val seen: ImageView = view.requireViewById(R.id.seen)
-    private val cards: ViewGroup = view.requireViewById(R.id.cards)
+    private val pad: DrawView = view.need(R.id.pad)
+    private val photo: ImageView = view.need(R.id.photo)
+    private val seen: ImageView = view.need(R.id.seen)
+    private val cards: ViewGroup = view.need(R.id.cards)
     private val watcher: (TrialState) -> Unit = ::render
 
     init {
-        view.requireViewById<View>(R.id.scroll).padForBars(sides = false, bottom = true)
+        view.need<View>(R.id.scroll).padForBars(sides = false, bottom = true)
         view.findViewById<View>(R.id.input_scroll)?.padForBars(sides = false, bottom = true)
         (session.trial.state.value.given as? Given.Drawing)?.let { pad.strokes = it.strokes }
         pad.onDrawn = { session.trial.run(model, Given.Drawing(it)) }
@@ -42,7 +42,7 @@ class TryPage(
     override fun stop() = session.trial.state.forget(watcher)
 
     private fun button(id: Int, shown: Boolean, click: () -> Unit) {
-        val button = view.requireViewById<View>(id)
+        val button = view.need<View>(id)
         button.visibility = if (shown) View.VISIBLE else View.GONE
         button.setOnClickListener { click() }
     }
@@ -118,7 +118,7 @@ class TryPage(
     }
 
     private fun renderConsensus(state: TrialState) {
-        val consensus = view.requireViewById<View>(R.id.consensus)
+        val consensus = view.need<View>(R.id.consensus)
         val tops = state.said.mapNotNull { it.answers.firstOrNull()?.index }
         val votes = tops.groupingBy { it }.eachCount()
         val winner = votes.maxByOrNull { it.value }
@@ -127,7 +127,15 @@ class TryPage(
         view.text(R.id.big).text = if (votes.size > 1) "≠" else winner?.key?.toString().orEmpty()
         val resources = view.resources
         view.text(R.id.says).text =
-            winner?.let { resources.getString(R.string.votes, it.value, model.artifacts.size, it.key) }
+            winner?.let {
+                resources.getQuantityString(
+                    R.plurals.votes,
+                    it.value,
+                    it.value,
+                    model.artifacts.size,
+                    it.key,
+                )
+            }
                 ?: resources.getString(R.string.running)
         val original = state.shown?.original?.firstOrNull()
         view.text(R.id.original).textOrGone(original?.let { resources.getString(R.string.original_says, it.index) })
@@ -137,7 +145,7 @@ class TryPage(
         card.text(R.id.name).artifact(said.artifact)
         card.text(R.id.time).text = said.ms?.let { timeText(card.context, it) }
         card.text(R.id.reason).textOrGone(said.problem)
-        val rows: ViewGroup = card.requireViewById(R.id.answers)
+        val rows: ViewGroup = card.need(R.id.answers)
         val color = formatColor(card.context, said.artifact.format)
         for (answer in said.answers) row(rows.add(R.layout.row_answer), answer, color)
         for (output in said.outputs) summary(rows.add(R.layout.row_summary), output)
@@ -146,7 +154,7 @@ class TryPage(
     private fun row(row: View, answer: Answer, color: Int) {
         row.text(R.id.answer).text = answer.index.toString()
         row.text(R.id.share).text = shareText(row.context, answer.share)
-        row.requireViewById<BarView>(R.id.bar).show(answer.share.toFloat(), color)
+        row.need<BarView>(R.id.bar).show(answer.share.toFloat(), color)
     }
 
     private fun summary(row: View, output: OutputSummary) {

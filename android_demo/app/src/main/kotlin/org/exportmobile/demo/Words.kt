@@ -93,4 +93,4 @@ fun ViewGroup.add(layout: Int): View {
     return view
 }
 
-fun View.text(id: Int): TextView = requireViewById(id)
+fun View.text(id: Int): TextView = need(id)

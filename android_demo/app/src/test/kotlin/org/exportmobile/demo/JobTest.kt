@@ -1,6 +1,9 @@
 package org.exportmobile.demo
 
+import android.app.Activity
 import android.content.Intent
+import android.view.View
+import android.widget.RadioButton
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.jsonArray
 import kotlinx.serialization.json.jsonObject
@@ -77,6 +80,60 @@ class JobTest : ScreenTest() {
     }
 
     @Test
+    fun `a benchmark that was put away says so`() {
+        val slow = Slow(gate = CountDownLatch(1))
+        use(slow)
+        val controller = model()
+        controller.get().tap("Benchmark")
+        controller.get().tap("50")
+        controller.get().tap("Start")
+        controller.recreate()
+        assertFalse("turning is no interruption", session().benchmark.state.value.interrupted)
+        controller.pause().stop()
+        slow.gate.countDown()
+        await("the end") { !session().benchmark.state.value.running }
+        controller.restart().start().resume()
+        controller.get().await("The app was put away meanwhile")
+        val model = requireNotNull(session().reading.value.model)
+        assertTrue(report(session().benchmark.state.value, model, app).interrupted)
+        session().benchmark.start(model, requireNotNull(session().benchmark.state.value.settings))
+        await("the next") { !session().benchmark.state.value.running }
+        assertFalse("the next is a new one", session().benchmark.state.value.interrupted)
+    }
+
+    @Test
+    fun `the screen stays on and the reader silent while a job runs`() {
+        val slow = Slow(gate = CountDownLatch(1))
+        use(slow)
+        val screen = model().get()
+        screen.tap("Compare")
+        screen.tap("Compare all")
+        val page = screen.requireViewById<View>(R.id.page)
+        assertEquals(View.ACCESSIBILITY_LIVE_REGION_NONE, screen.status().accessibilityLiveRegion)
+        screen.tap("Try")
+        assertTrue(page.keepScreenOn)
+        screen.tap("Compare")
+        slow.gate.countDown()
+        screen.await("Compare again")
+        assertFalse(page.keepScreenOn)
+        assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, screen.status().accessibilityLiveRegion)
+    }
+
+    @Test
+    fun `what was left runs no longer`() {
+        val slow = Slow(gate = CountDownLatch(1))
+        use(slow)
+        val controller = model()
+        controller.get().tap("Compare")
+        controller.get().tap("Compare all")
+        controller.get().finish()
+        controller.pause().stop().destroy()
+        slow.gate.countDown()
+        await("the end") { !session().comparison.state.value.running }
+        assertTrue(session().comparison.state.value.stopped)
+    }
+
+    @Test
     fun `a benchmark is cancelled by a second tap, and never runs twice`() {
         val slow = Slow(pause = 20)
         use(slow)
@@ -103,12 +160,16 @@ class JobTest : ScreenTest() {
         screen.tap("Start")
         screen.await("Start again")
         assertTrue(screen.says("Thermal status: none before, none after"))
+        screen.tap("Try")
+        screen.tap("Benchmark")
+        assertTrue(screen.requireViewById<RadioButton>(R.id.runs_50).isChecked)
         screen.tap("Share the JSON")
         val chooser = shadowOf(screen).nextStartedActivity
 
         @Suppress("DEPRECATION")
         val send = requireNotNull(chooser.getParcelableExtra<Intent>(Intent.EXTRA_INTENT))
         assertEquals(Intent.ACTION_SEND, send.action)
+        assertEquals("text/plain", send.type)
         val report = Json.parseToJsonElement(requireNotNull(send.getStringExtra(Intent.EXTRA_TEXT))).jsonObject
         val runs = report.getValue("runs").jsonArray.map { it.jsonObject }
         assertEquals(listOf("pte", "onnx", "tflite", "ptl"), runs.map { it.getValue("format").jsonPrimitive.content })
@@ -116,6 +177,8 @@ class JobTest : ScreenTest() {
         assertEquals("pass", runs[1].getValue("verdict").jsonPrimitive.content)
         assertFalse(runs[0].getValue("problem").jsonPrimitive.content.isEmpty())
     }
+
+    private fun Activity.status() = requireViewById<View>(R.id.status)
 
     /** Answers with the classes in reverse. */
     private object Wrong : EngineKind by DesktopOnnx {

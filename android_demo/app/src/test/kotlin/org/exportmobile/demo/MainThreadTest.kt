@@ -17,7 +17,7 @@ class MainThreadTest : ScreenTest() {
         try {
             val screen = model().get()
             screen.tap("Next sample")
-            screen.await("say ")
+            screen.await("artifacts says ")
             screen.tap("Compare")
             screen.tap("Compare all")
             screen.await("Compare again")

@@ -1,12 +1,15 @@
 package org.exportmobile.demo
 
 import android.app.Activity
+import android.content.ComponentName
 import android.content.Intent
+import android.content.pm.ActivityInfo
 import android.content.pm.ProviderInfo
 import android.net.Uri
 import android.provider.DocumentsContract
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
+import org.junit.Assert.assertSame
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.robolectric.Robolectric
@@ -51,6 +54,37 @@ class ModelsTest : ScreenTest() {
             }.performClick()
         val intent = shadowOf(screen).nextStartedActivity
         assertEquals(pushed("mine").path, intent.getStringExtra("folder"))
+    }
+
+    @Test
+    fun `a pushed folder that was replaced is read again`() {
+        made.copyRecursively(pushed("mine"))
+        models().await("Pushed")
+        val session = app.session(pushed("mine"))
+        await("reading") { session.reading.value.model != null }
+        models().await("Pushed")
+        assertSame(session, app.session(pushed("mine")))
+        File(pushed("mine"), "manifest.json").appendText(" ")
+        app.models.refresh()
+        await("forgetting") { app.session(pushed("mine")).run { this !== session && reading.value.model != null } }
+    }
+
+    @Test
+    fun `pushed folders are listed where the app's own do not fit`() {
+        val own = requireNotNull(entry().folder.parentFile)
+        assertTrue(own.deleteRecursively() && own.createNewFile())
+        made.copyRecursively(pushed("mine"))
+        val screen = models()
+        screen.await("digits cannot be copied")
+        assertEquals(listOf(Origin.PUSHED), app.models.state.value.entries.orEmpty().map { it.origin })
+    }
+
+    @Test
+    fun `a double tap opens one screen`() {
+        for (screen in listOf(ModelActivity::class.java, AboutActivity::class.java)) {
+            val info = app.packageManager.getActivityInfo(ComponentName(app, screen), 0)
+            assertEquals(ActivityInfo.LAUNCH_SINGLE_TOP, info.launchMode)
+        }
     }
 
     @Test

@@ -57,11 +57,13 @@ abstract class ScreenTest {
 
     /** The digits' screen. */
     protected fun model(): ActivityController<ModelActivity> {
-        val folder = entry().folder
-        val controller = start(ModelActivity::class.java) { ModelActivity.intent(it, folder) }
+        val controller = opening(entry().folder)
         controller.get().await("Next sample")
         return controller
     }
+
+    protected fun opening(folder: File): ActivityController<ModelActivity> =
+        start(ModelActivity::class.java) { ModelActivity.intent(it, folder) }
 
     protected fun session(): Session = app.session(entry().folder)
 

@@ -3,12 +3,15 @@ package org.exportmobile.core
 import kotlinx.serialization.SerialName
 import kotlinx.serialization.Serializable
 import kotlinx.serialization.json.Json
+import java.math.BigDecimal
+import java.math.MathContext
 
 /**
  * What was measured on a device, to share as JSON.
  *
  * @property created when, ISO 8601 in UTC.
  * @property model name in its manifest.
+ * @property interrupted whether the app was in the background for some of the time.
  */
 @Serializable
 data class BenchmarkReport(
@@ -16,20 +19,23 @@ data class BenchmarkReport(
     val created: String,
     val app: String,
     val device: DeviceFacts,
+    val interrupted: Boolean = false,
+    @SerialName("samples_left_out") val samplesLeftOut: Boolean = false,
     val runs: List<BenchmarkRun>,
 ) {
-    /** Indented JSON; it knows no NaN, so a parity that could not be computed is left out. */
+    /**
+     * JSON on one line, of samples with four digits. Apps hand each other about half a million characters at most: of
+     * a report that is longer than [LARGEST], the samples are left out.
+     */
     fun toJson(): String {
-        val sound = runs.map { run -> run.copy(parity = run.parity?.takeIf { it.notNumbers().isEmpty() }) }
-        return JSON.encodeToString(serializer(), copy(runs = sound))
+        val text = JSON.encodeToString(serializer(), copy(runs = runs.map(BenchmarkRun::sound)))
+        if (samplesLeftOut || text.length <= LARGEST) return text
+        return copy(samplesLeftOut = true, runs = runs.map { it.copy(samplesMs = emptyList()) }).toJson()
     }
 
     private companion object {
-        val JSON =
-            Json {
-                prettyPrint = true
-                encodeDefaults = true
-            }
+        const val LARGEST = 100_000
+        val JSON = Json { encodeDefaults = true }
     }
 }
 
@@ -70,4 +76,15 @@ data class BenchmarkRun(
     val problem: String? = null,
     @SerialName("thermal_before") val thermalBefore: Int? = null,
     @SerialName("thermal_after") val thermalAfter: Int? = null,
-)
+) {
+    /** JSON knows no NaN, so a parity that could not be computed is left out. */
+    internal fun sound() =
+        copy(
+            samplesMs = samplesMs.map { BigDecimal(it).round(MathContext(SAMPLE_DIGITS)).toDouble() },
+            parity = parity?.takeIf { it.notNumbers().isEmpty() },
+        )
+
+    private companion object {
+        const val SAMPLE_DIGITS = 4
+    }
+}

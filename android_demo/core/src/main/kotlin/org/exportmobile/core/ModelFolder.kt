@@ -45,6 +45,8 @@ class ModelFolder(val folder: File) {
 }
 
 private fun manifestText(file: File): String {
+    val listed = file.parentFile?.list()
+    listed ?: throw Problem("This app may not read the folder; make it readable (chmod -R a+rX).")
     if (!file.isFile) throw Problem("$MANIFEST is missing; choose the folder that export-mobile wrote.")
     if (file.length() > LARGEST_MANIFEST) throw Problem("$MANIFEST of ${file.length() / 1_000_000} MB is none.")
     return try {

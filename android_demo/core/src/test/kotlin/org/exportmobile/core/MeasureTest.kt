@@ -2,6 +2,7 @@ package org.exportmobile.core
 
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonNull
+import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import org.junit.Assert.assertEquals
@@ -80,7 +81,7 @@ class MeasureTest {
                 verdict = "pass",
             )
         val device = DeviceFacts("Pixel 7", "Android 14", "arm64-v8a", 8, 4096)
-        val text = BenchmarkReport("digits", "2026-11-21T12:00:00Z", "0.1.0", device, listOf(run)).toJson()
+        val text = BenchmarkReport("digits", "2026-11-21T12:00:00Z", "0.1.0", device, runs = listOf(run)).toJson()
         val json = Json.parseToJsonElement(text).jsonObject
         assertEquals("4096", json.getValue("device").jsonObject.text("page_size"))
         val found = json.listOrNull("runs")!!.single().jsonObject
@@ -90,11 +91,42 @@ class MeasureTest {
     }
 
     @Test
+    fun `a report is small enough to be handed to another app`() {
+        val device = DeviceFacts("Pixel 7", "Android 14", "arm64-v8a", 8, 4096)
+
+        fun report(runs: Int): JsonObject {
+            val samples = List(1000) { 1.0 / (it + 3) }
+            val run =
+                BenchmarkRun(
+                    "a.onnx",
+                    "onnx",
+                    "int8",
+                    "static",
+                    "ORT 1",
+                    1,
+                    samplesMs = samples,
+                    p50 = 1.0,
+                    verdict = "pass",
+                )
+            val text = BenchmarkReport("digits", "", "0.1.0", device, runs = List(runs) { run }).toJson()
+            assertTrue("${text.length}", text.length <= 100_000)
+            return Json.parseToJsonElement(text).jsonObject
+        }
+
+        fun JsonObject.samples() = listOrNull("runs")!!.first().jsonObject.listOrNull("samples_ms")!!
+        assertEquals(listOf("0.3333", "0.25", "0.2", "0.1667"), report(4).samples().take(4).map { it.toString() })
+        assertEquals("false", report(4).text("samples_left_out"))
+        assertEquals(0, report(40).samples().size)
+        assertEquals("true", report(40).text("samples_left_out"))
+        assertEquals(40, report(40).listOrNull("runs")!!.size)
+    }
+
+    @Test
     fun `a parity that could not be computed does not end the report`() {
         val device = DeviceFacts("Pixel 7", "Android 14", "arm64-v8a", 8, 4096)
         val parity = Parity(16, Double.NaN, 1.0, 30.0)
         val run = BenchmarkRun("a.pte", "pte", "fp32", "float", "ExecuTorch 1", 1, parity = parity, verdict = "fail")
-        val text = BenchmarkReport("digits", "", "0.1.0", device, listOf(run)).toJson()
+        val text = BenchmarkReport("digits", "", "0.1.0", device, runs = listOf(run)).toJson()
         val found = Json.parseToJsonElement(text).jsonObject.listOrNull("runs")!!
         assertEquals(JsonNull, found.single().jsonObject["parity"])
     }

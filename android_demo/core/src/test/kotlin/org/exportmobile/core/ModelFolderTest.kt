@@ -57,6 +57,11 @@ class ModelFolderTest {
     }
 
     @Test
+    fun `a folder that cannot be listed is not said to be empty`() {
+        assertTrue("may not read the folder" in problem { ModelFolder(File(folder, MANIFEST)) })
+    }
+
+    @Test
     fun `a manifest as large as a model is not read`() {
         RandomAccessFile(File(folder, MANIFEST), "rw").use { it.setLength(40_000_000) }
         assertTrue("of 40 MB is none" in problem { ModelFolder(folder) })
