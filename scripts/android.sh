@@ -77,7 +77,7 @@ fi
 jdk() {
   local home version
   for home in "${JAVA_HOME:-}" "$(readlink -f "$(command -v javac)" | sed 's|/bin/javac$||')" /usr/lib/jvm/*; do
-    [ -x "$home/bin/javac" ] || continue
+    [ -n "$home" ] && [ -x "$home/bin/javac" ] || continue
     version=$("$home/bin/javac" -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
     [ "${version:-0}" -lt 17 ] || { echo "$home"; return; }
   done

@@ -60,3 +60,16 @@ def test_what_only_root_can_install_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("android: please install as root: apt-get install ")
     assert "maven npm" in done.stderr
+
+
+def test_the_jdk_of_the_path_is_found_without_java_home() -> None:
+    words = ["bash", "-c", f"{_function('jdk')}\nset -euo pipefail\nunset JAVA_HOME\njdk"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert (Path(done.stdout.strip()) / "bin/javac").is_file()
+    assert Path(done.stdout.strip()).is_absolute()
+
+
+def _function(name: str) -> str:
+    text = (ROOT / "scripts/android.sh").read_text()
+    start = text.index(f"{name}() {{")
+    return text[start : text.index("\n}\n", start) + 3]
