@@ -49,6 +49,13 @@ def test_the_release_needed_is_that_of_the_file_or_of_its_newest_operator(
     assert releases.needs(stated, operators).facts == {"minimum runtime version": said}
 
 
+def test_int8_tables_are_not_for_the_library_that_reads_zeros_from_them(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    models.export(models.text, path, precision=Precision.INT8, scheme=Scheme.DYNAMIC)
+    sentences = lacking(Format.TFLITE, describe(path).needs)
+    assert any("reads zeros from an int8 EMBEDDING_LOOKUP" in one for one in sentences)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\3\4junk", b"\x1c\0\0\0TFL3" + b"\xff" * 40])
 def test_what_is_no_tflite_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(content)

@@ -13,6 +13,13 @@ from exporter.runtimes.tflite import releases
 from exporter.runtimes.tflite.flatbuffer import Graph, graphs, operator_versions, parse
 from exporter.types import Description, TensorSpec
 
+_BY_SCALES = {
+    "FULLY_CONNECTED": ("FULLY_CONNECTED (dynamic int8)", ("float32", "int8")),
+    "EMBEDDING_LOOKUP": ("EMBEDDING_LOOKUP (int8)", ("int32", "int8")),
+}
+"""Operator whose weights may have a scale per channel -> what libraries call it, and the types of
+its inputs, where they differ in it."""
+
 
 def describe(path: Path) -> Description:
     """Operators, inputs, outputs and stored weights of a .tflite file.
@@ -107,11 +114,12 @@ def _details(model: Any, parts: tuple[Graph, ...]) -> dict[str, str]:
 def _differing(model: Any, parts: tuple[Graph, ...]) -> Iterator[str]:
     """Operators of which a library is known that computes them wrongly."""
     for subgraph, graph in zip(model.subgraphs, parts, strict=True):
-        for op in (op for op in graph.operators if op.name == "FULLY_CONNECTED"):
+        for op in (op for op in graph.operators if op.name in _BY_SCALES):
             data, weight, *_ = op.inputs
             types = (graph.tensors[data].dtype, graph.tensors[weight].dtype)
-            if types == ("float32", "int8") and _by_channel(subgraph.tensors[weight]):
-                yield "FULLY_CONNECTED (dynamic int8)"
+            label, differing = _BY_SCALES[op.name]
+            if types == differing and _by_channel(subgraph.tensors[weight]):
+                yield label
 
 
 def _by_channel(tensor: Any) -> bool:
