@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exporter import parity
 from exporter.pipeline.runner import IsolatedRunner
 from exporter.types import Format, Sample, Tensors
 
@@ -25,15 +26,8 @@ def column(outputs: Sequence[Tensors], position: int = 0) -> np.ndarray:
     return np.stack([tensors[position] for tensors in outputs])
 
 
-def decibels(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Signal to difference; infinite where they are equal."""
-    assert wanted.shape == got.shape
-    signal, noise = (float(np.sum(x.astype(np.float64) ** 2)) for x in (wanted, got - wanted))
-    return float("inf") if noise == 0 else 10 * float(np.log10(signal / noise))
-
-
 def assert_agrees(fmt: str, wanted: Sequence[Tensors], got: Sequence[Tensors]) -> None:
     """The same top-1 for every sample, and close by `CLOSE_DB`; one output of classes."""
-    a, b = column(wanted), column(got)
-    np.testing.assert_array_equal(a.argmax(-1), b.argmax(-1))
-    assert decibels(a, b) >= CLOSE_DB[fmt]
+    measured = parity.compare(wanted, got)
+    assert measured.top1_agreement == 1.0
+    assert measured.sqnr_db >= CLOSE_DB[fmt]

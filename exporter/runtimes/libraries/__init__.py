@@ -39,9 +39,8 @@ class Library:
 
     def lacks(self, needs: Needs) -> tuple[str, ...]:
         """One sentence for each thing that a file needs and this library does not have."""
-        found = (*self._versions(needs), *self._operators(needs), *self._delegates(needs))
-        faults = (f"{self.name} {self.wrong[o]}" for o in needs.operators if o in self.wrong)
-        return (*found, *faults)
+        checks = (self._versions, self._operators, self._delegates, self._faults)
+        return tuple(sentence for check in checks for sentence in check(needs))
 
     def _versions(self, needs: Needs) -> Iterator[str]:
         for label, number in needs.versions.items():
@@ -69,6 +68,11 @@ class Library:
         for name in needs.delegates:
             if name not in self.delegates:
                 yield f"{self.name} lacks the delegate {name}"
+
+    def _faults(self, needs: Needs) -> Iterator[str]:
+        for name in needs.operators:
+            if name in self.wrong:
+                yield f"{self.name} {self.wrong[name]}"
 
 
 def lacking(format: Format, needs: Needs) -> tuple[str, ...]:

@@ -34,6 +34,14 @@ abstract class CheckedEngine(protected val signature: Signature) : Engine {
     protected abstract fun release()
 }
 
+/** Why a library that is built for memory pages of 4 KB must not be loaded on [machine]; null where it may be. */
+fun largePages(library: Library, machine: Machine): String? =
+    if (machine.pageSize <= 4096) {
+        null
+    } else {
+        "$library is built for memory pages of 4 KB, and this device's have ${machine.pageSize / 1024} KB."
+    }
+
 /** @throws Problem count, dtype or shape of [inputs] is not what [signature] says. */
 fun checkInputs(signature: Signature, inputs: List<Tensor>) {
     val wanted = signature.inputs

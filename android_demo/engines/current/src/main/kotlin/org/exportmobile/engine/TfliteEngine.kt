@@ -10,6 +10,7 @@ import org.exportmobile.core.Signature
 import org.exportmobile.core.Tensor
 import org.exportmobile.core.TensorSpec
 import org.exportmobile.core.firstLine
+import org.exportmobile.core.largePages
 import org.exportmobile.core.loading
 import org.exportmobile.core.nativeCall
 import org.tensorflow.lite.Interpreter
@@ -19,7 +20,6 @@ import java.nio.ByteOrder
 import org.tensorflow.lite.Tensor as NativeTensor
 
 private const val VERSION = "2.16.1"
-private const val ALIGNED_TO = 4096
 
 /**
  * `.tflite` in TensorFlow Lite.
@@ -32,19 +32,11 @@ object TfliteEngine : EngineKind {
     override val library = Library("TensorFlow Lite", VERSION)
 
     override fun refusal(machine: Machine): String? =
-        when {
-            machine.pageSize > ALIGNED_TO -> {
-                "$library is built for memory pages of 4 KB, and this device's have ${machine.pageSize / 1024} KB."
-            }
-
+        largePages(library, machine) ?: if (machine.avx512) {
             // Its XNNPACK loads 64 bytes from memory that it aligned to 32: tensorflow/tensorflow issue 65314.
-            machine.avx512 -> {
-                "$library crashes on a CPU with AVX-512; use an emulator on another PC, or a phone."
-            }
-
-            else -> {
-                null
-            }
+            "$library crashes on a CPU with AVX-512; use an emulator on another PC, or a phone."
+        } else {
+            null
         }
 
     override fun load(file: File, signature: Signature, threads: Int): Engine {

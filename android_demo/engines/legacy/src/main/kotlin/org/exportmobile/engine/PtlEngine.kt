@@ -10,6 +10,7 @@ import org.exportmobile.core.Problem
 import org.exportmobile.core.Signature
 import org.exportmobile.core.Tensor
 import org.exportmobile.core.checkDTypes
+import org.exportmobile.core.largePages
 import org.exportmobile.core.loading
 import org.exportmobile.core.nativeCall
 import org.pytorch.IValue
@@ -20,19 +21,13 @@ import java.io.File
 import org.pytorch.Tensor as NativeTensor
 
 private const val VERSION = "1.12.2"
-private const val ALIGNED_TO = 4096
 
 /** `.ptl` in PyTorch Lite (its Lite Interpreter). */
 object PtlEngine : EngineKind {
     override val format = "ptl"
     override val library = Library("PyTorch Lite", VERSION)
 
-    override fun refusal(machine: Machine): String? =
-        if (machine.pageSize <= ALIGNED_TO) {
-            null
-        } else {
-            "$library is built for memory pages of 4 KB, and this device's have ${machine.pageSize / 1024} KB."
-        }
+    override fun refusal(machine: Machine): String? = largePages(library, machine)
 
     override fun load(file: File, signature: Signature, threads: Int): Engine {
         checkDTypes(library, signature, TENSORS)
