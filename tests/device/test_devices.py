@@ -101,6 +101,7 @@ def test_no_adb(tmp_path: Path) -> None:
 
 
 def test_clean(phone: Device) -> None:
+    clean(phone)  # Other tests share this device, and may have left a runtime on it.
     folder = home(phone)
     phone.shell(f"mkdir {folder}/core && head -c 3000000 /dev/zero > {folder}/core/x")
     assert f"{phone.serial}: 3.00 MB freed." in devices("clean", phone.serial)
