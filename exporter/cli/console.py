@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from exporter.base.quiet import STDERR, STDOUT, redirected, silenced
 from exporter.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,22 +77,11 @@ def results_alone(quiet: bool) -> Iterator[None]:
     Args:
         quiet: drop it, and what they print to stderr.
     """
-    kept = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")  # the toolchains' own, about each other
-        try:
-            os.dup2(nowhere if quiet else 2, 1)
-            os.dup2(nowhere if quiet else 2, 2)
+        with silenced(STDOUT, STDERR) if quiet else redirected(STDERR, STDOUT):
             yield
-        finally:
-            for stream, handle in zip((sys.stdout, sys.stderr), kept, strict=True):
-                if stream:
-                    stream.flush()
-                os.dup2(handle, (1, 2)[handle == kept[1]])
-                os.close(handle)
-            os.close(nowhere)
 
 
 class StageDisplay:

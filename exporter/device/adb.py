@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from exporter.device import connections, transfer
+from exporter.device import connections
 from exporter.device.connections import Connection
-from exporter.device.kept import Kept
 from exporter.device.link import BEAT_SECONDS, Client, Completed, RemoteCommand, quote
 from exporter.device.refusals import Trouble, explain, named, one_line, recognize, refusal
 from exporter.errors import DeviceError, UserError
 
-__all__ = ["Adb", "Completed", "Connection", "Device", "Kept", "quote"]
+__all__ = ["Adb", "Completed", "Connection", "Device", "quote"]
 
 _SERVER_SECONDS = 15.0
 """For what adb's server answers by itself: starting it takes up to 3 s."""
@@ -179,27 +178,6 @@ class Device:
             if remote.code is None:
                 raise self.link_error(remote.complaint)
             return remote.completed()
-
-    def push(self, local: Path, remote: str) -> None:
-        """Copies a file to the device, where it appears complete and checked, or not at all.
-
-        Args:
-            local: a file.
-            remote: absolute path of the file to be; missing folders are made.
-        """
-        transfer.push(self, local, remote)
-
-    def pull(self, remote: str, local: Path) -> None:
-        """Copies a file from the device; `local` is replaced once it is complete and checked."""
-        transfer.pull(self, remote, local)
-
-    def keep(self, command: str) -> Kept:
-        """Starts a command that lives as long as the returned context, by its open stdin.
-
-        What it does after its stdin has ended is done however this process ends: for locks, and
-        for clean-up, as in `echo ready; cat >/dev/null; rm -rf FOLDER`.
-        """
-        return Kept(self, command)
 
     def link_error(self, text: str) -> DeviceError:
         """Why a command ended without its end mark.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from exporter.base.locks import locked, sweep
 from exporter.errors import UserError
 
 PROVENANCE_FILE = "provenance.json"
@@ -92,7 +91,7 @@ def entry(
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place):
-        _sweep(place.parent)
+        sweep(place.parent.glob(f".*{SCRATCH_SUFFIX}"), _lock_of)
         if place.is_dir() and sound(place):  # built while this process waited
             return place
         _build(place, build)
@@ -134,31 +133,26 @@ def _build(place: Path, build: Build) -> None:
 
 
 @contextlib.contextmanager
-def _locked(place: Path, patience: float | None = None) -> Iterator[None]:
-    """Holds the lock of one entry. The kernel lets go of it when the process ends, however."""
-    deadline = time.monotonic() + (PATIENCE_S if patience is None else patience)
-    with _beside(place, LOCK_SUFFIX).open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise UserError(
-                        f"Another process is still building {place}.",
-                        "Wait for it, or end it and try again.",
-                    ) from error
-                time.sleep(0.1)
+def _locked(place: Path) -> Iterator[None]:
+    """Holds the lock of one entry."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(_made(_beside(place, LOCK_SUFFIX)), PATIENCE_S))
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process is still building {place}.",
+                "Wait for it, or end it and try again.",
+            ) from error
         yield
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what killed builds left: their scratch folders, which nobody holds the lock of."""
-    for scratch in folder.glob(f".*{SCRATCH_SUFFIX}"):
-        place = folder / scratch.name.removeprefix(".").removesuffix(SCRATCH_SUFFIX)
-        with _beside(place, LOCK_SUFFIX).open("w") as lock, contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(scratch)
+def _made(lock: Path) -> Path:
+    lock.touch()
+    return lock
+
+
+def _lock_of(scratch: Path) -> Path:
+    return scratch.with_suffix(LOCK_SUFFIX)
 
 
 def _beside(place: Path, suffix: str) -> Path:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from exporter.device.files import sha256
+from exporter.base.files import sha256
+from exporter.base.text import first_line
 from exporter.errors import UserError
 
 SUITE = "trixie"
@@ -157,9 +158,9 @@ def _refusal(said: str, arch: str, folder: Path, keyring: Path) -> UserError:
             name = next((group for group in found.groups() if group), "")
             values = {"keyring": keyring, "folder": folder, "arch": arch, "found": name}
             return UserError(message.format(**values), hint)
-    errors = [line for line in said.splitlines() if line.startswith("E: ")]
-    last = (errors or said.splitlines() or ["no reason given"])[0].removeprefix("E: ")
-    return UserError(f"mmdebstrap could not fetch Debian packages: {last.rstrip('.')}.")
+    errors = "\n".join(line for line in said.splitlines() if line.startswith("E: "))
+    why = first_line(errors or said, "no reason given").removeprefix("E: ").rstrip(".")
+    return UserError(f"mmdebstrap could not fetch Debian packages: {why}.")
 
 
 def _identity(deb: Path) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from secrets import token_hex
 
+from exporter.base.text import last_line
 from exporter.device import facts
 from exporter.device.adb import Completed, Device, quote
 from exporter.device.archive import streamed
@@ -200,8 +201,7 @@ def _problems(device: Device, folder: str, core: str, there: dict[str, Layer]) -
         deadline=60.0 + sum(layer.size for layer in there.values()) / _SLOWEST_READ,
     )
     if done.code:
-        why = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.code}"
-        return dict.fromkeys(there, one_line(why))
+        return dict.fromkeys(there, one_line(last_line(done.stderr, f"exit code {done.code}")))
     found = set(done.text.splitlines())
     problems = {}
     for name, layer in there.items():

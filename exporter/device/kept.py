@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from exporter.device.adb import Device
 from exporter.device.link import Completed, RemoteCommand
 from exporter.device.refusals import Trouble, refusal
 from exporter.errors import DeviceError
@@ -14,12 +15,12 @@ from exporter.errors import DeviceError
 _HASTE_SECONDS = 5.0
 """To wait for a clean-up after what went wrong: it is done in any case, if not before we go on."""
 
-if TYPE_CHECKING:
-    from exporter.device.adb import Device
-
 
 class Kept:
     """A running command whose stdin is held open, until the block ends or this process dies.
+
+    What it does after its stdin has ended is done however this process ends: for locks, and for
+    clean-up, as in `echo ready; cat >/dev/null; rm -rf FOLDER`.
 
     Args:
         device: where.

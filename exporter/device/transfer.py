@@ -7,16 +7,14 @@ import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
-from typing import TYPE_CHECKING
 
+from exporter.base.files import sha256
+from exporter.base.text import last_line
 from exporter.device import facts
-from exporter.device.files import sha256
+from exporter.device.adb import Device
 from exporter.device.link import Client, RemoteCommand, quote
 from exporter.device.refusals import Trouble, explain, named, recognize, refusal
 from exporter.errors import DeviceError, UserError
-
-if TYPE_CHECKING:
-    from exporter.device.adb import Device
 
 SILENCE_SECONDS = 20.0
 """Without a sign of life from the device while a file is on its way."""
@@ -30,7 +28,17 @@ _CHANGED, _IS_FOLDER, _NO_FILE = 65, 73, 66
 
 
 def push(device: Device, local: Path, remote: str) -> None:
-    """See `Device.push`."""
+    """Copies a file to a device, where it appears complete and checked, or not at all.
+
+    Args:
+        device: where.
+        local: a file.
+        remote: absolute path of the file to be; missing folders are made.
+
+    Raises:
+        UserError: there is no such file.
+        DeviceError: it cannot be written there, or the device fails.
+    """
     if not local.is_file():
         raise UserError(f"{local} is no file.", "Only files are copied to a device.")
     target = PurePosixPath(remote)
@@ -60,7 +68,12 @@ def push(device: Device, local: Path, remote: str) -> None:
 
 
 def pull(device: Device, remote: str, local: Path) -> None:
-    """See `Device.pull`."""
+    """Copies a file from a device; `local` is replaced once it is complete and checked.
+
+    Raises:
+        UserError: there is no space for it here.
+        DeviceError: it cannot be read there, or the device fails.
+    """
     file = quote(remote)
     about = f"[ -f {file} ] || exit {_NO_FILE}; sha256sum < {file} && wc -c < {file}"
     done = device.stream(about, silence=SILENCE_SECONDS, deadline=_CHECK_SECONDS)
@@ -119,7 +132,7 @@ def _refused(device: Device, text: str, path: str) -> DeviceError:
     if trouble is Trouble.NO_SPACE:
         return refusal(trouble, device.serial, f" in {named(path)}{_free(device, path)}")
     if trouble in (Trouble.NOT_FOUND, Trouble.LOST):
-        return device.link_error(f"error: {text.strip().splitlines()[-1]}")
+        return device.link_error(f"error: {last_line(text)}")
     return explain(text, device.serial)
 
 

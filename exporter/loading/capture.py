@@ -6,9 +6,6 @@ import logging
 import operator
 import re
 import traceback
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -17,6 +14,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import Node
 
+from exporter.base.quiet import hushed
+from exporter.base.text import first_line
 from exporter.errors import FormatError
 from exporter.loading.flat import FlatModule, to_tensors
 from exporter.loading.program import ProgramModule
@@ -71,25 +70,12 @@ def _export(module: nn.Module, tensors: tuple[Tensor, ...], dynamic_batch: bool)
     shapes = {"tensors": tuple({0: batch} for _ in tensors)} if batch else None
     try:
         # Keeping node metadata lets a module that runs a graph say which user line each node is.
-        with torch.no_grad(), _quiet(), torch.fx.traceback.preserve_node_meta():
+        with torch.no_grad(), hushed(logging.CRITICAL), torch.fx.traceback.preserve_node_meta():
             return torch.export.export(module, tensors, dynamic_shapes=shapes, strict=False)
     except FormatError:
         raise
     except Exception as error:  # tracing runs the user's code, which may raise anything
         raise FormatError(_reason(error, dynamic_batch)) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps torch's logs and warnings to itself: what matters of them becomes the reason."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _two_or_more(tensor: Tensor) -> Tensor:
@@ -103,10 +89,9 @@ def _reason(error: Exception, dynamic_batch: bool) -> str:
     place = f", at {where}" if where else ""
     if any(sign in text or sign in type(error).__name__ for sign in _DATA_DEPENDENT):
         return f"the model branches on a tensor's values, which a graph cannot{place}"
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     if dynamic_batch:
-        return f"the batch cannot vary{place}: {_constraint(text) or first}"
-    return f"torch.export cannot capture the model{place}: {first}"
+        return f"the batch cannot vary{place}: {_constraint(text) or first_line(error)}"
+    return f"torch.export cannot capture the model{place}: {first_line(error)}"
 
 
 def _constraint(text: str) -> str:

@@ -12,12 +12,12 @@ from torch.export import ExportedProgram
 
 from exporter.errors import UserError
 from exporter.loading import known
-from exporter.loading.detect import FileKind, archive_members, detect
+from exporter.loading.detect import FileKind, archive_members, artifact_name, detect
 from exporter.loading.opening import read_program, read_script
 from exporter.loading.pickles import PickleSummary, read_pickle, summarize
 from exporter.loading.script_schema import all_nodes, forward_arguments
 from exporter.loading.weights import find_state_dict, read_safetensors
-from exporter.types import Description, TensorSpec
+from exporter.types import Description, Format, TensorSpec
 
 
 def describe(path: Path) -> Description:
@@ -30,8 +30,8 @@ def describe(path: Path) -> Description:
     """
     kind = detect(path)
     size = path.stat().st_size
-    if kind.artifact:
-        raise UserError(f"{path} is an artifact ({kind}), not a model to export.")
+    if isinstance(kind, Format):
+        raise UserError(f"{path} is an artifact ({artifact_name(kind)}), not a model to export.")
     if kind is FileKind.TORCHSCRIPT:
         return _script(path, size)
     if kind is FileKind.PROGRAM:

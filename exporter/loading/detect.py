@@ -7,33 +7,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from exporter.errors import UserError
+from exporter.runtimes import runtime, runtimes
 from exporter.types import Format
 
 
 class FileKind(StrEnum):
-    """Every kind of file that is told apart; the value is its name for users."""
+    """The kinds of model files; the value is the name for users."""
 
     TORCHSCRIPT = "TorchScript archive"
     PROGRAM = "exported program (.pt2)"
     PICKLE = "torch.save file"
     SAFETENSORS = "safetensors file"
-    PTL = "Lite Interpreter artifact (.ptl)"
-    PTE = "ExecuTorch artifact (.pte)"
-    ONNX = "ONNX model (.onnx)"
-    TFLITE = "LiteRT artifact (.tflite)"
 
-    @property
-    def artifact(self) -> Format | None:
-        """The artifact format, or None for the model files that can be exported."""
-        return _FORMATS.get(self)
-
-
-_FORMATS = {
-    FileKind.PTL: Format.PTL,
-    FileKind.PTE: Format.PTE,
-    FileKind.ONNX: Format.ONNX,
-    FileKind.TFLITE: Format.TFLITE,
-}
 
 _LFS_POINTER = b"version https://git-lfs"
 _HEAD = 64
@@ -41,8 +26,8 @@ _LONGEST_HEADER = 100_000_000
 """Bytes of JSON that the safetensors format allows."""
 
 
-def detect(path: Path) -> FileKind:
-    """Which kind of file this is.
+def detect(path: Path) -> FileKind | Format:
+    """Which kind of file this is: a model, or an artifact of a format.
 
     Raises:
         UserError: it is missing, a folder, empty, damaged, or of no known kind.
@@ -68,9 +53,14 @@ def detect(path: Path) -> FileKind:
         raise UserError(
             f"{path} is no model file that is known here.",
             "Known are TorchScript, torch.save and .pt2 files, safetensors, and the artifacts "
-            ".ptl, .pte, .onnx and .tflite.",
+            f"{', '.join(f'.{format}' for format in Format)}.",
         )
     return kind
+
+
+def artifact_name(format: Format) -> str:
+    """What users call such a file, such as `ONNX model (.onnx)`."""
+    return f"{runtime(format).kind} (.{format})"
 
 
 def _what_to_name(path: Path) -> str:
@@ -96,10 +86,11 @@ def archive_members(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _in_zip(path: Path) -> FileKind | None:
+def _in_zip(path: Path) -> FileKind | Format | None:
     members = archive_members(path)
-    if "bytecode.pkl" in members:
-        return FileKind.PTL
+    for record in runtimes():
+        if record.member in members:
+            return record.format
     # torch up to 2.7 wrote programs without a top folder, as serialized_exported_program.json.
     if "archive_format" in members or "serialized_exported_program.json" in members:
         return FileKind.PROGRAM
@@ -108,16 +99,10 @@ def _in_zip(path: Path) -> FileKind | None:
     return FileKind.PICKLE if "data.pkl" in members else None
 
 
-def _by_head(head: bytes) -> FileKind | None:
-    if head[4:6] == b"ET" and head[6:8].isdigit():  # FlatBuffer file identifier, ET12 in 1.4
-        return FileKind.PTE
-    if head[4:8] == b"TFL3":
-        return FileKind.TFLITE
+def _by_head(head: bytes) -> FileKind | Format | None:
+    """Models first: their marks are the surer ones."""
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER:
         return FileKind.SAFETENSORS
     if head[:1] == b"\x80" and 2 <= head[1] <= 5:  # PROTO opcode and protocol
         return FileKind.PICKLE
-    if head[:1] == b"\x08" and 1 <= head[1] <= 32 and head[2] & 7 in (0, 2):
-        # Protobuf: ModelProto's first field is ir_version, then a field of type varint or bytes.
-        return FileKind.ONNX
-    return None
+    return next((record.format for record in runtimes() if record.is_head(head)), None)

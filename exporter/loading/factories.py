@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from exporter.base.text import first_line
 from exporter.errors import UserError
 
 _SEED = 0
@@ -115,8 +116,8 @@ def _call(spec: str, factory: Any, arguments: dict[str, object]) -> Any:
 
 
 def _said(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    kind = type(error).__name__
+    return f"{kind}: {first_line(error)}" if str(error).strip() else kind
 
 
 def _a(thing: object) -> str:

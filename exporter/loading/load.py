@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from exporter.base.files import sha256
+from exporter.base.text import first_line
 from exporter.errors import UserError
 from exporter.loading.flat import (
     FlatInput,
@@ -73,7 +74,7 @@ def load(request: LoadRequest) -> SourceModel:
         kind=opened.kind,
         name=_name(request, opened.path),
         path=opened.path,
-        sha256=_sha256(opened.path) if opened.path else None,
+        sha256=sha256(opened.path) if opened.path else None,
         script=isinstance(opened.module, torch.jit.ScriptModule),
         notes=(*notes, *first.remarks, *_unknown_ranges(inputs)),
         state=first.state,
@@ -256,14 +257,8 @@ def _name(request: LoadRequest, path: Path | None) -> str:
     return re.sub(r"[^\w.-]+", "-", stem)[:_LONGEST_NAME].strip("-.") or "model"
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _message(error: Exception) -> str:
     """The model's own words, on one line: TorchScript puts them last, after its own traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return next((line for line in reversed(lines) if re.match(r"[\w.]*Error: ", line)), lines[0])
+    cause = next((line for line in reversed(lines) if re.match(r"[\w.]*Error: ", line)), None)
+    return cause or first_line(error)

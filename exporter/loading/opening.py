@@ -15,9 +15,10 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.export.pt2_archive.constants import OPAQUE_OBJ_FILENAME_PREFIX
 
+from exporter.base.text import first_line
 from exporter.errors import UserError
 from exporter.loading import known
-from exporter.loading.detect import FileKind, archive_members, detect
+from exporter.loading.detect import FileKind, archive_members, artifact_name, detect
 from exporter.loading.factories import build, is_factory
 from exporter.loading.known import Known
 from exporter.loading.pickles import read_pickle
@@ -30,6 +31,7 @@ from exporter.loading.weights import (
     load_weights,
     read_safetensors,
 )
+from exporter.types import Format
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ def open_source(request: LoadRequest) -> Opened:
         module = build(request.target, request.factory_args)
         return Opened(module, f"factory {request.target}", known=known.of_module(module))
     kind = detect(path)
-    if kind.artifact:
+    if isinstance(kind, Format):
         raise UserError(
-            f"{path} is already an artifact: {kind}.",
+            f"{path} is already an artifact: {artifact_name(kind)}.",
             "Use export-mobile inspect, or verify on its folder.",
         )
     opened = _open_file(path, kind, request)
@@ -180,5 +182,4 @@ def _open_weights(path: Path, state: StateDict, kind: str, request: LoadRequest)
 
 
 def _gist(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")
+    return first_line(error).rstrip(".:")

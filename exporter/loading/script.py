@@ -15,6 +15,7 @@ import torch
 import torch.fx.traceback
 from torch import nn
 
+from exporter.base.text import first_line
 from exporter.errors import FormatError
 from exporter.loading.script_location import location, stack_trace
 from exporter.loading.script_numbers import ON_VALUES
@@ -214,5 +215,4 @@ def _reason(node: Any, error: Exception) -> str:
         return (
             f"{node.kind()}{place}: the model branches on a tensor's values, which a graph cannot"
         )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{node.kind()}{place} cannot be captured from TorchScript: {lines[0]}"
+    return f"{node.kind()}{place} cannot be captured from TorchScript: {first_line(error)}"

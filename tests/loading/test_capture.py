@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from exporter.base.locate import source_line
 from exporter.errors import FormatError
 from exporter.loading import LoadRequest, SourceModel, capture, load
-from exporter.runtimes.locate import source_line
 from tests.loading import zoo
 from tests.loading.test_kinds import assert_captured
 

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from exporter.errors import UserError
 from exporter.loading import FileKind, LoadRequest, SourceModel, capture, detect, load
+from exporter.types import Format
 from tests.loading.zoo import Text, Tiny
 
 IMAGE = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -151,12 +152,12 @@ def test_tied_weights_stored_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
-        (b"\x1c\0\0\0TFL3" + bytes(40), FileKind.TFLITE),
-        (b"\x1c\0\0\0ET12" + bytes(40), FileKind.PTE),
-        (b"\x08\x0a\x12\x07pytorch" + bytes(40), FileKind.ONNX),
+        (b"\x1c\0\0\0TFL3" + bytes(40), Format.TFLITE),
+        (b"\x1c\0\0\0ET12" + bytes(40), Format.PTE),
+        (b"\x08\x0a\x12\x07pytorch" + bytes(40), Format.ONNX),
     ],
 )
-def test_artifacts_are_told_apart(head: bytes, kind: FileKind, tmp_path: Path) -> None:
+def test_artifacts_are_told_apart(head: bytes, kind: Format, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(head)
     assert detect(path) is kind
@@ -169,7 +170,7 @@ def test_a_lite_interpreter_file_is_an_artifact(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(tiny())._save_for_lite_interpreter(str(path))
-    assert detect(path) is FileKind.PTL
+    assert detect(path) is Format.PTL
 
 
 def assert_captured(source: SourceModel) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from exporter.device.emulator.namespaces import SHELL_USER, Machine, become_shell
-from exporter.device.emulator.plan import Plan
+from exporter.device.emulator.request import LaunchRequest
 from exporter.device.emulator.root import ADBD, HOME
 from exporter.device.emulator.seccomp import no_vsock
 from exporter.device.emulator.system import (
@@ -38,19 +38,19 @@ _HANDLER_FLAGS = b"FPO"
 """Open qemu now, which the device cannot see; keep argv[0]; pass the program as an open file."""
 
 
-def prepare(plan: Plan, machine: Machine) -> None:
+def prepare(request: LaunchRequest, machine: Machine) -> None:
     """Makes the device's file system and goes into it. Only a process of its own can do this."""
     unshare(Namespace.MOUNT)
     mount("", "/", flags=Mount.RECURSIVE | Mount.PRIVATE)
-    root, cores = plan.root, _ONLINE.read_text()
+    root, cores = request.root, _ONLINE.read_text()
     mount(root, root, flags=Mount.BIND)
     _remount_read_only(root)
     mount("proc", f"{root}/proc", "proc", Mount.NO_SETUID | Mount.NO_DEVICES | Mount.NO_PROGRAMS)
-    _register(plan.qemu, f"{root}/proc/sys/fs/binfmt_misc")
+    _register(request.qemu, f"{root}/proc/sys/fs/binfmt_misc")
     _make_devices(f"{root}/dev")
     _describe_cores(f"{root}/sys/devices/system/cpu", cores)
     owner = SHELL_USER if machine.root else 0  # see `become_shell`
-    options = f"mode=771,uid={owner},gid={owner},size={plan.storage}"
+    options = f"mode=771,uid={owner},gid={owner},size={request.storage}"
     mount("tmpfs", root + HOME, "tmpfs", Mount.NO_SETUID | Mount.NO_DEVICES, options)
     become_root(root)
     # Nobody in the device may make user namespaces, and with them privileges, of their own.
@@ -67,7 +67,7 @@ def watch(adbd: int) -> None:
                 return
 
 
-def start_adbd(plan: Plan, machine: Machine) -> int:  # noqa: RET503 (execve does not return)
+def start_adbd(request: LaunchRequest, machine: Machine) -> int:  # noqa: RET503 (execve does not return)
     """Starts it as the shell's user, without any privilege; returns its number."""
     process = os.fork()
     if process:
@@ -76,7 +76,7 @@ def start_adbd(plan: Plan, machine: Machine) -> int:  # noqa: RET503 (execve doe
     become_shell(machine)
     os.umask(0o022)
     filter_system_calls(no_vsock())
-    os.execve(ADBD, ["adbd"], environment(plan.cpu, plan.variables))
+    os.execve(ADBD, ["adbd"], environment(request.cpu, request.variables))
 
 
 def environment(cpu: str, variables: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Starting a launcher: its port, its plan, and its report."""
+"""Starting a launcher: its port, what it is asked, and its report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import exporter
+from exporter.base.text import last_line
 from exporter.device.emulator.cpus import cpu_name, storage_size
 from exporter.device.emulator.parts import prepare
-from exporter.device.emulator.plan import PATIENCE_S, Plan
+from exporter.device.emulator.request import PATIENCE_S, LaunchRequest
 from exporter.device.emulator.state import Running, forget_logs, log_of, record, record_of, status
 from exporter.errors import UserError
 from exporter.types import Tell
@@ -52,7 +53,7 @@ def launch(
         report, reporter = os.pipe()
         stack.enter_context(os.fdopen(report, "rb"))
         number = listener.getsockname()[1]
-        plan = Plan(
+        request = LaunchRequest(
             root=str(parts.root),
             qemu=str(parts.qemu),
             cpu=cpu,
@@ -65,22 +66,22 @@ def launch(
             variables=dict(variables),
         )
         with os.fdopen(reporter, "wb"):
-            process = _spawn(plan)
+            process = _spawn(request)
         try:
             device = Running.now(process.pid, number, cpu, storage)
             record(device)
-            _question(process, plan)
+            _question(process, request)
             _await_report(report, log_of(number))
         except BaseException:
             process.kill()
             process.wait()
-            Path(plan.record).unlink(missing_ok=True)
+            Path(request.record).unlink(missing_ok=True)
             raise
     return process, device
 
 
-def _spawn(plan: Plan) -> subprocess.Popen[bytes]:
-    log = Path(plan.log)
+def _spawn(request: LaunchRequest) -> subprocess.Popen[bytes]:
+    log = Path(request.log)
     log.parent.mkdir(parents=True, exist_ok=True)
     forget_logs()
     with log.open("ab") as said:
@@ -89,16 +90,16 @@ def _spawn(plan: Plan) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            pass_fds=(plan.listener, plan.report),
+            pass_fds=(request.listener, request.report),
             start_new_session=True,  # Ctrl-C is for who started it
             cwd=Path(exporter.__file__).parent.parent,  # where `-m` finds it, installed or not
         )
 
 
-def _question(process: subprocess.Popen[bytes], plan: Plan) -> None:
+def _question(process: subprocess.Popen[bytes], request: LaunchRequest) -> None:
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin as stream:
-        stream.write(plan.to_json().encode())
+        stream.write(request.to_json().encode())
 
 
 def _await_report(report: int, log: Path) -> None:
@@ -106,8 +107,8 @@ def _await_report(report: int, log: Path) -> None:
         raise UserError("The emulated device does not start.", "Is the machine very busy?")
     line = os.read(report, 1 << 16)
     if not line:
-        said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        why = said[-1] if said else "it was killed"
+        said = log.read_text(errors="replace") if log.exists() else ""
+        why = last_line(said, "it was killed")
         raise UserError(f"The emulated device ended while it started: {why}.", f"See {log}.")
     if problem := json.loads(line.splitlines()[0]):
         raise UserError(problem["message"], problem["hint"])

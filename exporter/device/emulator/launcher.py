@@ -1,7 +1,7 @@
 """The host's side of one device: a process that holds its namespaces and forwards its port.
 
-Run as `python -m exporter.device.emulator.launcher`, with a `Plan` on stdin. All of the device dies
-with it.
+Run as `python -m exporter.device.emulator.launcher`, with a `LaunchRequest` on stdin. All
+of the device dies with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from exporter.device.emulator import inside, namespaces
 from exporter.device.emulator.forward import answers, forward
-from exporter.device.emulator.plan import PATIENCE_S, Plan
+from exporter.device.emulator.request import PATIENCE_S, LaunchRequest
 from exporter.errors import UserError
 
 _LOG_LIMIT = 1 << 20
@@ -30,28 +30,28 @@ _STOPPED, _FAILED = 0, 1
 
 def main() -> int:
     """Launches a device and stays until it ends."""
-    plan = Plan.from_json(sys.stdin.read())
+    request = LaunchRequest.from_json(sys.stdin.read())
     os.chdir("/")
-    for handle in (plan.listener, plan.report):
+    for handle in (request.listener, request.report):
         os.set_inheritable(handle, False)
     try:
-        parent = None if plan.parent is None else os.pidfd_open(plan.parent)
-        if plan.parent not in (None, os.getppid()):  # it ended, and its number was given away
+        parent = None if request.parent is None else os.pidfd_open(request.parent)
+        if request.parent not in (None, os.getppid()):  # it ended, and its number was given away
             return _STOPPED
-        code = _launch(plan, parent)
+        code = _launch(request, parent)
         if code == _STOPPED:  # else the log says why it ended
-            Path(plan.log).unlink(missing_ok=True)
+            Path(request.log).unlink(missing_ok=True)
         return code
     except ProcessLookupError:
         return _STOPPED
     except UserError as error:
-        _report(plan.report, error)
+        _report(request.report, error)
         return _FAILED
     finally:
-        Path(plan.record).unlink(missing_ok=True)
+        Path(request.record).unlink(missing_ok=True)
 
 
-def _launch(plan: Plan, parent: int | None) -> int:
+def _launch(request: LaunchRequest, parent: int | None) -> int:
     machine = namespaces.Machine.this()  # before this process sees settings of its own
     namespaces.enter(machine)
     lifeline, held = os.pipe()  # never written to: it ends when this process does
@@ -59,30 +59,32 @@ def _launch(plan: Plan, parent: int | None) -> int:
     first = os.fork()
     if first == 0:
         os.close(held)
-        _be_the_device(plan, machine, lifeline, said)
+        _be_the_device(request, machine, lifeline, said)
     for handle in (lifeline, said):
         os.close(handle)
     try:
-        return asyncio.run(_serve(plan, os.pidfd_open(first), parent, output))
+        return asyncio.run(_serve(request, os.pidfd_open(first), parent, output))
     finally:
         os.kill(first, signal.SIGKILL)
         os.waitpid(first, 0)  # it goes last, after every process of its namespace
         os.close(held)
 
 
-def _be_the_device(plan: Plan, machine: namespaces.Machine, lifeline: int, said: int) -> None:
+def _be_the_device(
+    request: LaunchRequest, machine: namespaces.Machine, lifeline: int, said: int
+) -> None:
     """The forked process: becomes the device's first, and never returns."""
     try:
         inside.stay_with_launcher(lifeline)
-        inside.prepare(plan, machine)
+        inside.prepare(request, machine)
         nothing = os.open("/dev/null", os.O_RDONLY)
         for source, target in ((nothing, 0), (said, 1), (said, 2)):
             os.dup2(source, target)
-        adbd = inside.start_adbd(plan, machine)
+        adbd = inside.start_adbd(request, machine)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         inside.watch(adbd)
     except OSError as error:
-        _report(plan.report, namespaces.refusal(error, machine))
+        _report(request.report, namespaces.refusal(error, machine))
     finally:
         if sys.exception():
             traceback.print_exc()
@@ -96,7 +98,7 @@ def _report(handle: int, error: UserError | None = None) -> None:
         os.write(handle, json.dumps(answer).encode() + b"\n")
 
 
-async def _serve(plan: Plan, device: int, parent: int | None, output: int) -> int:
+async def _serve(request: LaunchRequest, device: int, parent: int | None, output: int) -> int:
     """Forwards connections until the device or the parent (pidfds) ends, or a signal comes."""
     loop = asyncio.get_running_loop()
     end: asyncio.Future[int] = loop.create_future()
@@ -106,12 +108,14 @@ async def _serve(plan: Plan, device: int, parent: int | None, output: int) -> in
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, _settle, end, _STOPPED)
     loop.add_reader(output, _keep_log, output)
-    server = await forward(socket.socket(fileno=plan.listener))
+    server = await forward(socket.socket(fileno=request.listener))
     try:
         if await _ready(end):
-            _report(plan.report)
+            _report(request.report)
             return await end
-        _report(plan.report, UserError("The emulated device's adbd does not answer.", "Try again."))
+        _report(
+            request.report, UserError("The emulated device's adbd does not answer.", "Try again.")
+        )
         return _FAILED
     finally:
         server.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.base.files import sha256
 from exporter.device import cache, debian
 from exporter.device.emulator import root
 from exporter.errors import UserError
@@ -110,6 +111,6 @@ def _content(folder: Path) -> str:
         if path.is_symlink():
             data = os.fsencode(path.readlink())
         else:
-            data = b"" if path.is_dir() else hashlib.sha256(path.read_bytes()).digest()
+            data = b"" if path.is_dir() else bytes.fromhex(sha256(path))
         total.update(f"{path.relative_to(folder)}\0{path.lstat().st_mode:o}\0".encode() + data)
     return total.hexdigest()

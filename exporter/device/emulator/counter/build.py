@@ -14,11 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from exporter.base.files import sha256
+from exporter.base.text import last_line
 from exporter.device import cache, debian
 from exporter.device.bundle import wheels
 from exporter.device.emulator.counter import process, source, tools
 from exporter.device.emulator.counter.count import PLUGIN, QEMU, Counter
-from exporter.device.files import sha256
 from exporter.errors import UserError
 from exporter.types import Tell
 
@@ -146,8 +147,8 @@ def run_step(
             f"Is the machine very busy? See {log}.",
         ) from error
     if code != 0:
-        said = log.read_text(encoding="utf-8").splitlines()
-        errors = [line for line in said if re.search(r"\berror\b", line, re.IGNORECASE)]
-        why = (errors or [line for line in said if line.strip()] or [f"exit code {code}"])[-1]
-        raise UserError(f"qemu could not be {done}: {why.strip()[:300]}", f"See {log}.")
+        said = log.read_text(encoding="utf-8")
+        errors = "\n".join(re.findall(r"^.*\berror\b.*$", said, re.IGNORECASE | re.MULTILINE))
+        why = last_line(errors or said, f"exit code {code}")
+        raise UserError(f"qemu could not be {done}: {why}", f"See {log}.")
     log.unlink()

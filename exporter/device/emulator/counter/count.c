@@ -20,7 +20,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 /* Linux's include/uapi/asm-generic/unistd.h, which arm64 uses. */
 enum { SCHED_GET_PRIORITY_MAX = 125 };
 
-/* As exporter/device/agent.py calls it. */
+/* As exporter/device/agent/measure.py calls it. */
 enum { BEGIN = 0x45580001, END = 0x45580002 };
 
 /* One sum a thread, so that none has to wait for another; by design of qemu's scoreboards. */

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from exporter.base.text import last_line
 from exporter.device import cache
 from exporter.device.emulator.counter import process
 from exporter.device.job import JOB_FILE, OUTPUTS_FILE, RESULT_FILE, read_result
@@ -175,5 +176,5 @@ def _failure(code: int, cpu: str, folder: Path) -> FormatError | UserError:
             read_result(folder)
         except FormatError as error:
             return error
-    last = (said.strip().splitlines() or [f"exit code {code}"])[-1]
-    return FormatError(f"does not run on {cpu} under qemu: {last.strip()[:300]}")
+    why = last_line(said, f"exit code {code}")
+    return FormatError(f"does not run on {cpu} under qemu: {why}")

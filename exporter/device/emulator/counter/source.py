@@ -6,9 +6,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from exporter.base.files import sha256
+from exporter.base.text import first_line
 from exporter.device import debian
 from exporter.device.debian import KEYRING
-from exporter.device.files import sha256
 from exporter.errors import UserError
 
 PACKAGE = "qemu"
@@ -55,7 +56,7 @@ def fetch(folder: Path, keyring: Path = KEYRING) -> dict[str, str]:
             check=False,
         )
         if done.returncode != 0:
-            why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+            why = first_line(done.stderr, "no reason given")
             raise UserError(f"qemu's source could not be unpacked: {why}")
         return {f.name: sha256(f) for f in files}
 

@@ -10,7 +10,7 @@ PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchRequest:
     """One device to launch.
 
     Attributes:
@@ -43,6 +43,6 @@ class Plan:
         return json.dumps(asdict(self))
 
     @staticmethod
-    def from_json(text: str) -> Plan:
+    def from_json(text: str) -> LaunchRequest:
         """The inverse of `to_json`."""
-        return Plan(**json.loads(text))
+        return LaunchRequest(**json.loads(text))

@@ -13,16 +13,23 @@ _FRAME = re.compile(
     r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)\n\s*(?P<code>.*)'
 )
 
-_LIBRARY = re.compile(r"/torch/|/exporter/|<eval_with_key>")
-"""Frames that are not the user's: all would read `nn/modules/conv.py: return F.conv2d(...)`."""
+_OURS = re.compile(r"/exporter/|<eval_with_key>")
+_TORCH = "/torch/"
+"""Of files that are not the user's: all would read `nn/modules/conv.py: return F.conv2d(...)`."""
 
 
-def source_line(node: torch.fx.Node) -> str:
-    """`model.py:12, in forward: y = foo(x)` for a graph node, or "" where it is unknown."""
-    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
-    if not frames:
+def source_line(node: torch.fx.Node, *, of_user: bool = False) -> str:
+    """`model.py:12, in forward: y = foo(x)` for a graph node, or "" where it is unknown.
+
+    Args:
+        node: of a captured program.
+        of_user: whether a line of torch's own, where no line of the user's is known, is none.
+    """
+    found = _FRAME.finditer(node.meta.get("stack_trace") or "")
+    frames = [f for f in found if not _OURS.search(f["file"])]
+    own = [f for f in frames if _TORCH not in f["file"]]
+    if not (own if of_user else frames):
         return ""
-    own = [f for f in frames if not _LIBRARY.search(f["file"])]
     frame = (own or frames)[-1]
     file = frame["file"].rsplit("/", 1)[-1]
     return f"{file}:{frame['line']}, in {frame['name']}: {frame['code'].strip()}"
