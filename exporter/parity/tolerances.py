@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from exporter.errors import UserError
-from exporter.types import Precision, Scheme
+from exporter.types import Precision, Variant
 
 
 @dataclass(frozen=True)
@@ -31,58 +32,55 @@ class Tolerance:
     reason: str = ""
 
 
-_DEFAULTS = {
-    # The element-wise bound sees one wrong element among a million good ones.
-    Precision.FP32: Tolerance(
-        min_sqnr_db=60.0,
-        atol=1e-3,
-        min_agreement=0.99,
-        max_drop=0.005,
-        agreement_on_random=True,
-        reason="Only the order of additions may differ. float32 has 24 bits (144 dB); fifty layers "
-        "of reordered sums cost well under 60 dB of it, and a real fault (padding, eps, "
-        "align_corners) lands below 60.",
-    ),
-    # No atol: a long sum may lose its last digits.
-    Precision.FP16: Tolerance(
-        min_sqnr_db=35.0,
-        min_agreement=0.95,
-        max_drop=0.01,
-        reason="float16 has 11 bits, 68 dB for a single rounding; errors of weights and "
-        "activations of many layers add up to about 40.",
-    ),
-    # Two points is the usual bar for post-training quantization (MLPerf asks for 1 %).
-    Precision.INT8: Tolerance(
-        min_sqnr_db=10.0,
-        min_agreement=0.90,
-        max_drop=0.02,
-        reason="8 bits give some 20 to 30 dB for good ranges; below 10 dB the error has a third of "
-        "the signal's amplitude. What users care for is the decision: nine in ten unchanged, and "
-        "at most two points of accuracy lost.",
-    ),
-}
+_FP32_ATOL = 1e-3
+# The element-wise bound sees one wrong element among a million good ones.
+_FP32 = Tolerance(
+    min_sqnr_db=60.0,
+    atol=_FP32_ATOL,
+    min_agreement=0.99,
+    max_drop=0.005,
+    agreement_on_random=True,
+    reason="Only the order of additions may differ. float32 has 24 bits (144 dB); fifty layers "
+    "of reordered sums cost well under 60 dB of it, and a real fault (padding, eps, "
+    "align_corners) lands below 60.",
+)
+# No atol: a long sum may lose its last digits.
+_FP16 = Tolerance(
+    min_sqnr_db=35.0,
+    min_agreement=0.95,
+    max_drop=0.01,
+    reason="float16 has 11 bits, 68 dB for a single rounding; errors of weights and "
+    "activations of many layers add up to about 40.",
+)
+# Two points is the usual bar for post-training quantization (MLPerf asks for 1 %).
+_INT8 = Tolerance(
+    min_sqnr_db=10.0,
+    min_agreement=0.90,
+    max_drop=0.02,
+    reason="8 bits give some 20 to 30 dB for good ranges; below 10 dB the error has a third of "
+    "the signal's amplitude. What users care for is the decision: nine in ten unchanged, and "
+    "at most two points of accuracy lost.",
+)
 
 
-def default_tolerance(precision: Precision, scheme: Scheme, peak: float = 1.0) -> Tolerance:
-    """The bounds for a precision.
+def default_tolerance(variant: Variant, peak: float = 1.0) -> Tolerance:
+    """The bounds for a variant; static and dynamic int8 are held to the same ones.
 
-    Static and dynamic int8 are held to the same bounds. The stages before quantization of any
-    artifact are float32 programs: take `default_tolerance(Precision.FP32, Scheme.FLOAT, peak)`.
+    The stages before quantization of any artifact are float32 programs: take those of `FP32`.
 
     Args:
-        precision: what was asked for.
-        scheme: int8 with `Scheme.FLOAT` has nothing quantized and is held to float32's bounds.
+        variant: what was asked for.
         peak: largest magnitude in the reference outputs, see `exporter.parity.peak`; float32's
             `atol` is 1e-3 of it, and at least 1e-3.
     """
-    if scheme is Scheme.FLOAT and precision is Precision.INT8:
-        precision = Precision.FP32
-    tolerance = _DEFAULTS[precision]
-    return (
-        tolerance
-        if tolerance.atol is None
-        else replace(tolerance, atol=tolerance.atol * max(1.0, peak))
-    )
+    match variant.precision:
+        case Precision.FP32:
+            return replace(_FP32, atol=_FP32_ATOL * max(1.0, peak))
+        case Precision.FP16:
+            return _FP16
+        case Precision.INT8:
+            return _INT8
+    assert_never(variant.precision)
 
 
 def override(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_never
 
 from exporter.errors import FormatError, UserError
-from exporter.runtimes import load_describe
+from exporter.runtimes.load import load_describe
 from exporter.types import Description, Format, Precision
-
-_WANTED = {Precision.INT8: {"int8", "uint8"}, Precision.FP16: {"float16"}}
-"""Precision -> the element types of its weights; float32 needs no proof."""
 
 _WIDTH = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 """Element types that weights may have -> bytes; integers are indices and sizes."""
@@ -43,7 +41,7 @@ def audit(precision: Precision, weight_bytes: dict[str, int]) -> str | None:
     Returns:
         Why the file is not what its name says, or None.
     """
-    wanted = _WANTED.get(precision)
+    wanted = _wanted(precision)
     if wanted is None or (share := _share(wanted, weight_bytes)) >= _LEAST_SHARE:
         return None
     types = " or ".join(sorted(wanted))
@@ -52,10 +50,23 @@ def audit(precision: Precision, weight_bytes: dict[str, int]) -> str | None:
 
 def share_notes(precision: Precision, weight_bytes: dict[str, int]) -> tuple[str, ...]:
     """Says so where most of the weights are not what the file is called."""
-    wanted = _WANTED.get(precision)
+    wanted = _wanted(precision)
     if wanted is None or (share := _share(wanted, weight_bytes)) >= _MOSTLY:
         return ()
     return (f"only {100 * share:.0f} % of the stored weights are {precision}",)
+
+
+def _wanted(precision: Precision) -> set[str] | None:
+    """The element types that its weights may have; None where they need no proof."""
+    match precision:
+        case Precision.FP32:
+            return None
+        case Precision.FP16:
+            return {"float16"}
+        case Precision.INT8:
+            return {"int8", "uint8"}
+        case _:
+            assert_never(precision)
 
 
 def _share(types: set[str], weight_bytes: dict[str, int]) -> float:

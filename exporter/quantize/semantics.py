@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from exporter.types import Precision, Scheme
+from typing import assert_never
+
+from exporter.types import Precision, Scheme, Variant
 
 WEIGHTS = "weights int8, symmetric, one scale per output channel (per row for embeddings)"
 """Zero is exactly 0, values lie in -127..127, so no format needs a zero point for its weights."""
@@ -19,8 +21,8 @@ STAYS_FLOAT = (
     "layer and group norm, softmax, GELU and most curved activations, the two products inside "
     "attention, anything whose values no int8 range can hold (attention masks) and anything a "
     "runtime has no int8 kernel for compute in float32: their error would not be repaid by size, "
-    "because they hold next to no weights. Recurrent layers compute in float32, too, and keep "
-    "float32 weights in .pte"
+    "because they hold next to no weights. Recurrent layers compute in float32, too, but in .pte, "
+    "where they are linear layers with dynamic activations"
 )
 """Why a file called int8 still holds float operators."""
 
@@ -31,33 +33,27 @@ DYNAMIC_STAYS_FLOAT = (
 )
 """What dynamic adds to `STAYS_FLOAT`."""
 
-MEANING: dict[tuple[Precision, Scheme], str] = {
-    (Precision.FP32, Scheme.FLOAT): "float32 weights and compute",
-    (Precision.FP16, Scheme.FLOAT): (
-        "float16 weights; compute in float16 where the runtime has such kernels, else float32; "
-        "inputs and outputs stay float32"
-    ),
-    (Precision.INT8, Scheme.STATIC): f"{WEIGHTS}; {STATIC_ACTIVATIONS}",
-    (Precision.INT8, Scheme.DYNAMIC): f"{WEIGHTS}; {DYNAMIC_ACTIVATIONS}",
-}
-"""(precision, scheme) -> one sentence, the same for .ptl, .pte, .onnx and .tflite."""
+
+def meaning(variant: Variant) -> str:
+    """One clause, the same for every format."""
+    match variant.precision, variant.scheme:
+        case Precision.FP32, _:
+            return "float32 weights and compute"
+        case Precision.FP16, _:
+            return (
+                "float16 weights; compute in float16 where the runtime has such kernels, else "
+                "float32; inputs and outputs stay float32"
+            )
+        case Precision.INT8, Scheme.STATIC:
+            return f"{WEIGHTS}; {STATIC_ACTIVATIONS}"
+        case Precision.INT8, _:
+            return f"{WEIGHTS}; {DYNAMIC_ACTIVATIONS}"
+    assert_never(variant.precision)
 
 
-def explain(precision: Precision, scheme: Scheme) -> str:
-    """Says what an artifact's precision means and what stays float in it.
-
-    Args:
-        precision: of the artifact.
-        scheme: of the artifact; `FLOAT` unless it is int8.
-
-    Returns:
-        One or two sentences for `--help` and the report.
-
-    Raises:
-        KeyError: the two do not go together, such as fp32 with static activations.
-    """
-    meaning = MEANING[precision, scheme]
-    if precision is not Precision.INT8:
-        return f"{precision}: {meaning}."
-    float_too = f"; {DYNAMIC_STAYS_FLOAT}" if scheme is Scheme.DYNAMIC else ""
-    return f"{precision} {scheme}: {meaning}. What stays float: {STAYS_FLOAT}{float_too}."
+def explain(variant: Variant) -> str:
+    """Says what a variant means and what stays float in it; for `--help` and the report."""
+    if variant.precision is not Precision.INT8:
+        return f"{variant}: {meaning(variant)}."
+    float_too = f"; {DYNAMIC_STAYS_FLOAT}" if variant.scheme is Scheme.DYNAMIC else ""
+    return f"{variant}: {meaning(variant)}. What stays float: {STAYS_FLOAT}{float_too}."

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from exporter import types
 from exporter.errors import UserError
 from exporter.parity import Mismatch, Tolerance, compare, default_tolerance, judge, top1_output
-from exporter.types import Array, Precision, Scheme, TensorSpec
+from exporter.types import Array, TensorSpec
 
 SAMPLES, CLASSES = 12, 5
 LOGITS = TensorSpec("output_0", (1, CLASSES), "float32")
 
-FP32 = default_tolerance(Precision.FP32, Scheme.FLOAT, peak=3.0)
-FP16 = default_tolerance(Precision.FP16, Scheme.FLOAT)
-INT8 = default_tolerance(Precision.INT8, Scheme.STATIC)
+FP32 = default_tolerance(types.FP32, peak=3.0)
+FP16 = default_tolerance(types.FP16)
+INT8 = default_tolerance(types.INT8_STATIC)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from exporter import types
 from exporter.errors import UserError
 from exporter.parity import Tolerance, compare, default_tolerance, judge, override
-from exporter.types import Parity, Precision, Scheme
+from exporter.types import Parity
 
 GOOD = Parity(100, 1e-6, 1.0, 110.0, 1.0, 0.95, 0.95)
 BAD = Parity(100, 3.0, 0.4, 3.1, 0.48, 0.50, 0.95)
-FP32 = default_tolerance(Precision.FP32, Scheme.FLOAT)
-FP16 = default_tolerance(Precision.FP16, Scheme.FLOAT)
-INT8 = default_tolerance(Precision.INT8, Scheme.STATIC)
+FP32 = default_tolerance(types.FP32)
+FP16 = default_tolerance(types.FP16)
+INT8 = default_tolerance(types.INT8_STATIC)
 
 
 @pytest.mark.parametrize("tolerance", [FP32, FP16, INT8])
@@ -87,8 +88,8 @@ def test_int8_max_abs_is_judged_only_when_asked() -> None:
 
 
 def test_override_wins_over_the_default_at_every_precision_and_leaves_the_rest() -> None:
-    for precision, scheme in ((Precision.FP32, Scheme.FLOAT), (Precision.INT8, Scheme.DYNAMIC)):
-        before = default_tolerance(precision, scheme)
+    for variant in (types.FP32, types.INT8_DYNAMIC):
+        before = default_tolerance(variant)
         after = override(before, atol=0.5, min_sqnr_db=20.0, min_agreement=0.0, max_drop=0.0)
         assert (after.atol, after.min_sqnr_db, after.min_agreement, after.max_drop) == (
             0.5,
@@ -101,15 +102,14 @@ def test_override_wins_over_the_default_at_every_precision_and_leaves_the_rest()
 
 
 def test_atol_follows_the_outputs_scale_unless_it_is_given() -> None:
-    assert default_tolerance(Precision.FP32, Scheme.FLOAT, peak=5000).atol == pytest.approx(5.0)
-    assert default_tolerance(Precision.FP32, Scheme.FLOAT, peak=1e-4).atol == pytest.approx(1e-3)
-    assert default_tolerance(Precision.INT8, Scheme.STATIC, peak=5000).atol is None
-    assert override(default_tolerance(Precision.FP32, Scheme.FLOAT, 5000), atol=1e-3).atol == 1e-3
+    assert default_tolerance(types.FP32, peak=5000).atol == pytest.approx(5.0)
+    assert default_tolerance(types.FP32, peak=1e-4).atol == pytest.approx(1e-3)
+    assert default_tolerance(types.INT8_STATIC, peak=5000).atol is None
+    assert override(default_tolerance(types.FP32, 5000), atol=1e-3).atol == 1e-3
 
 
-def test_int8_that_stayed_float_is_held_to_float_bounds() -> None:
-    assert default_tolerance(Precision.INT8, Scheme.FLOAT) == FP32
-    assert default_tolerance(Precision.INT8, Scheme.DYNAMIC) == INT8
+def test_both_schemes_of_int8_are_held_to_the_same_bounds() -> None:
+    assert default_tolerance(types.INT8_DYNAMIC) == INT8
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,24 @@ import sys
 
 import pytest
 
-from exporter.quantize.semantics import MEANING, explain
-from exporter.types import Precision, Scheme
+from exporter.quantize.semantics import explain
+from exporter.types import VARIANTS, Precision, Scheme, Variant
 
 
-@pytest.mark.parametrize(("precision", "scheme"), MEANING)
-def test_every_meaning_can_be_told(precision: Precision, scheme: Scheme) -> None:
-    text = explain(precision, scheme)
-    assert text.startswith(str(precision))
-    assert ("What stays float" in text) == (precision is Precision.INT8)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_meaning_can_be_told(variant: Variant) -> None:
+    text = explain(variant)
+    assert text.startswith(str(variant))
+    assert ("What stays float" in text) == (variant.precision is Precision.INT8)
 
 
-def test_precision_and_scheme_must_go_together() -> None:
-    with pytest.raises(KeyError):
-        explain(Precision.FP32, Scheme.STATIC)
+@pytest.mark.parametrize(
+    ("precision", "scheme"),
+    [(Precision.FP32, Scheme.STATIC), (Precision.INT8, Scheme.FLOAT)],
+)
+def test_precision_and_scheme_must_go_together(precision: Precision, scheme: Scheme) -> None:
+    with pytest.raises(ValueError, match="there is no"):
+        Variant(precision, scheme)
 
 
 def test_importing_the_words_imports_no_torch() -> None:
