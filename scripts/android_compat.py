@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter import parity
+from exporter.base.text import first_line
 from exporter.errors import FormatError
 from exporter.manifest import Artifact
 from exporter.parity.error import SQNR_CAP_DB
@@ -182,9 +183,9 @@ def _outcome(
             got = engine.run("model", exported.golden.samples)
             measured = parity.compare(expected, got, outputs=signature.outputs)
         except (EngineError, EngineCrashError, parity.Mismatch) as error:
-            return Outcome(problem=str(error).splitlines()[0])
+            return Outcome(problem=first_line(error))
         ratio = _ratio(engine, host, exported.golden.samples[0], runs) if native else None
-    bounds = parity.default_tolerance(artifact.precision, artifact.scheme, parity.peak(expected))
+    bounds = parity.default_tolerance(artifact.variant, parity.peak(expected))
     problem = parity.judge(measured, bounds, random=exported.manifest.evaluation.random)
     return Outcome(measured, problem, ratio)
 

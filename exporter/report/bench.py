@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from exporter.manifest import Device, Manifest, Sweep
+from exporter.manifest import DeviceResult, Manifest, Sweep
 from exporter.report import devices as on
 from exporter.report import findings, rows, sweep, text
 from exporter.report.rows import Column
@@ -43,7 +43,7 @@ def render_bench(
 class _Bench:
     manifest: Manifest
     folder: Path | None
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceResult, ...]
     sweep: Sweep | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -84,7 +84,7 @@ class _Bench:
             yield Text(f"no room here for: {', '.join(left_out)}", "dim")
 
 
-def _how(manifest: Manifest, devices: Sequence[Device]) -> Iterator[Text]:
+def _how(manifest: Manifest, devices: Sequence[DeviceResult]) -> Iterator[Text]:
     """Where each figure comes from."""
     if at := rows.measured_at(manifest):
         yield Text(at.replace(", ", ": ", 1), "dim")
@@ -97,7 +97,7 @@ def _how(manifest: Manifest, devices: Sequence[Device]) -> Iterator[Text]:
 
 
 def _tables(
-    manifest: Manifest, devices: Sequence[Device], console: Console, options: ConsoleOptions
+    manifest: Manifest, devices: Sequence[DeviceResult], console: Console, options: ConsoleOptions
 ) -> tuple[tuple[RenderableType, ...], tuple[str, ...]]:
     """One table with all devices, or one a device, and the titles of the columns left out."""
     side, left_out, fits = _side_by_side(manifest, devices, console, options)
@@ -109,7 +109,7 @@ def _tables(
 
 
 def _side_by_side(
-    manifest: Manifest, devices: Sequence[Device], console: Console, options: ConsoleOptions
+    manifest: Manifest, devices: Sequence[DeviceResult], console: Console, options: ConsoleOptions
 ) -> tuple[RenderableType, tuple[str, ...], bool]:
     """A table a group of columns, all with the same rows, as wide as there is room."""
     groups, lines = on.groups(manifest, devices), on.lines(manifest, devices)

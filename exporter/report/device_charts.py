@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.manifest import Device, DeviceRun, Manifest, Sweep
+from exporter.manifest import DeviceResult, DeviceRun, Manifest, Sweep
 from exporter.report import devices as on
 from exporter.report import sweep, text
 from exporter.report.charts import Bar, Chart, Scale, scale
@@ -39,13 +39,13 @@ def _across_cpus(line: sweep.Line) -> Chart:
     return Chart(line.label, _SHORTER, note, tuple(bar(cell) for cell in line.cells))
 
 
-def _latencies(manifest: Manifest, devices: Sequence[Device]) -> tuple[Chart, ...]:
+def _latencies(manifest: Manifest, devices: Sequence[DeviceResult]) -> tuple[Chart, ...]:
     timed = [run.latency_ms for device in devices for run in device.runs if run.latency_ms]
     hosts = [host for d in devices for run in d.runs if (host := _host(manifest, run))]
     place, note = scale([x for t in (*timed, *hosts) for x in (t.min, t.p90)])
     tick = ("tick: the same artifact on the host",) if hosts else ()
 
-    def chart(device: Device) -> Chart:
+    def chart(device: DeviceResult) -> Chart:
         threads = on.several_threads([device])
         bars = tuple(_latency_bar(manifest, run, threads, place) for run in device.runs)
         legend = (on.method(device), "bar: median; line: fastest to 90th percentile", *tick, *note)
@@ -74,11 +74,11 @@ def _host(manifest: Manifest, run: DeviceRun) -> Latency | None:
     return found if found and found.threads == run.threads else None
 
 
-def _instructions(manifest: Manifest, devices: Sequence[Device]) -> tuple[Chart, ...]:
+def _instructions(manifest: Manifest, devices: Sequence[DeviceResult]) -> tuple[Chart, ...]:
     counts = [r.instructions.median for d in devices for r in d.runs if r.instructions]
     place, note = scale(counts)
 
-    def chart(device: Device) -> Chart:
+    def chart(device: DeviceResult) -> Chart:
         threads = on.several_threads([device])
         bars = tuple(_count_bar(manifest, run, threads, place) for run in device.runs)
         title = f"{text.printable(device.name)}: million instructions"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.manifest import Device, DeviceRun, Facts, Manifest
+from exporter.manifest import DeviceResult, DeviceRun, Facts, Manifest
 from exporter.report import devices as on
 from exporter.report import findings, sweep, text
 from exporter.report.charts import Chart
@@ -134,7 +134,7 @@ def devices_page(manifest: Manifest) -> DevicesPage | None:
     )
 
 
-def _part(manifest: Manifest, device: Device) -> DevicePart:
+def _part(manifest: Manifest, device: DeviceResult) -> DevicePart:
     shown = on.columns(device)
     threads = on.several_threads([device])
     failures = findings.failures(manifest, device)
@@ -163,7 +163,7 @@ def _part(manifest: Manifest, device: Device) -> DevicePart:
     )
 
 
-def _facts(device: Device) -> tuple[tuple[str, str], ...]:
+def _facts(device: DeviceResult) -> tuple[tuple[str, str], ...]:
     """What the device says of itself, as (label, value)."""
     about = device.facts
     known = (
@@ -181,7 +181,7 @@ def _facts(device: Device) -> tuple[tuple[str, str], ...]:
     return tuple((name, text.printable(value)) for name, value in known if value)
 
 
-def _battery(device: Device) -> str:
+def _battery(device: DeviceResult) -> str:
     """Such as `81 → 74 %, charging`, over all runs; "" where it is not readable."""
     states = [s for r in device.runs for s in (r.before, r.after) if s]
     charge = on.change([s.battery_percent for s in (states[:1] + states[-1:])])
@@ -190,7 +190,7 @@ def _battery(device: Device) -> str:
     return f"{charge} %, {'' if any(s.charging for s in states) else 'not '}charging"
 
 
-def _overview(manifest: Manifest, devices: Sequence[Device]) -> Overview:
+def _overview(manifest: Manifest, devices: Sequence[DeviceResult]) -> Overview:
     _, *groups = on.groups(manifest, devices)
     told = [(g, [c for c in g.columns if c.rank <= OVERVIEW_RANK]) for g in groups]
     threads = on.several_threads(devices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from exporter.manifest import Artifact, Device, DeviceRun, Manifest
+from exporter.manifest import Artifact, DeviceResult, DeviceRun, Manifest
 from exporter.report import text
 from exporter.report.rows import VERDICT, Column, from_parity
 from exporter.types import Latency, Verdict, Where
@@ -39,17 +39,17 @@ class Group:
     columns: tuple[Column[Line], ...]
 
 
-def named(manifest: Manifest, names: Collection[str] | None = None) -> tuple[Device, ...]:
+def named(manifest: Manifest, names: Collection[str] | None = None) -> tuple[DeviceResult, ...]:
     """The devices with these names, in the manifest's order; None stands for all."""
     return tuple(d for d in manifest.devices if names is None or d.name in names)
 
 
-def is_emulated(device: Device) -> bool:
+def is_emulated(device: DeviceResult) -> bool:
     """Whether wall time there says nothing. Either mark suffices: this must not go wrong."""
     return device.where is Where.EMULATED or device.facts.emulated
 
 
-def headline(devices: Sequence[Device]) -> str:
+def headline(devices: Sequence[DeviceResult]) -> str:
     """The outcome in a few words, such as `7 of 8 hold`."""
     verdicts = [run.verdict for device in devices for run in device.runs]
     good = verdicts.count(Verdict.PASS)
@@ -62,7 +62,7 @@ def headline(devices: Sequence[Device]) -> str:
     return f"{good} of {len(verdicts)} hold{'s' if good == 1 else ''}"
 
 
-def several_threads(devices: Sequence[Device]) -> bool:
+def several_threads(devices: Sequence[DeviceResult]) -> bool:
     """Whether rows have to say their number of threads."""
     return len({run.threads for device in devices for run in device.runs}) > 1
 
@@ -83,12 +83,12 @@ def artifact_of(manifest: Manifest, file: str) -> Artifact | None:
     return next((a for a in manifest.artifacts if a.file == file), None)
 
 
-def run_of(device: Device, line: Line) -> DeviceRun | None:
+def run_of(device: DeviceResult, line: Line) -> DeviceRun | None:
     """The run of an artifact with a number of threads on a device."""
     return next((r for r in device.runs if (r.file, r.threads) == (line.file, line.threads)), None)
 
 
-def lines(manifest: Manifest, devices: Sequence[Device]) -> tuple[Line, ...]:
+def lines(manifest: Manifest, devices: Sequence[DeviceResult]) -> tuple[Line, ...]:
     """What was run on any of the devices, in the manifest's order."""
     order = [a.file for a in manifest.artifacts]
     keys = {(run.file, run.threads) for device in devices for run in device.runs}
@@ -99,7 +99,7 @@ def lines(manifest: Manifest, devices: Sequence[Device]) -> tuple[Line, ...]:
     return tuple(Line(*key, artifact_of(manifest, key[0])) for key in sorted(keys, key=place))
 
 
-def groups(manifest: Manifest, devices: Sequence[Device]) -> tuple[Group, ...]:
+def groups(manifest: Manifest, devices: Sequence[DeviceResult]) -> tuple[Group, ...]:
     """Columns for several devices side by side: what it is, the host's figures, each device's."""
     return (
         Group("", _key_columns(devices)),
@@ -114,7 +114,7 @@ def groups(manifest: Manifest, devices: Sequence[Device]) -> tuple[Group, ...]:
     )
 
 
-def columns(device: Device) -> tuple[Column[DeviceRun], ...]:
+def columns(device: DeviceResult) -> tuple[Column[DeviceRun], ...]:
     """The figures that a device has; those of rank `PAGE_ONLY` are too many for the terminal."""
     cost, state = (_instructions(), ()) if is_emulated(device) else (_times(), _state_columns())
     verdict = Column[DeviceRun](
@@ -214,7 +214,7 @@ def _state_columns() -> tuple[Column[DeviceRun], ...]:
     )
 
 
-def _key_columns(devices: Sequence[Device]) -> tuple[Column[Line], ...]:
+def _key_columns(devices: Sequence[DeviceResult]) -> tuple[Column[Line], ...]:
     threads = Column[Line]("threads", "Of the runtime.", lambda k: str(k.threads))
     return (
         Column(
@@ -226,7 +226,7 @@ def _key_columns(devices: Sequence[Device]) -> tuple[Column[Line], ...]:
         Column(
             "precision",
             "Of the weights, and of activations.",
-            lambda k: text.precision(k.artifact) if k.artifact else text.MISSING,
+            lambda k: str(k.artifact.variant) if k.artifact else text.MISSING,
             number=False,
         ),
         *([threads] if several_threads(devices) else []),
@@ -252,7 +252,7 @@ def _host_columns(manifest: Manifest) -> tuple[Column[Line], ...]:
     return (*([p50] if timed else []), *([error] if compared else []))
 
 
-def _of_line(device: Device, column: Column[DeviceRun]) -> Column[Line]:
+def _of_line(device: DeviceResult, column: Column[DeviceRun]) -> Column[Line]:
     """A column of runs as one of rows that several devices share."""
 
     def cell(line: Line) -> str:
@@ -262,7 +262,7 @@ def _of_line(device: Device, column: Column[DeviceRun]) -> Column[Line]:
     return Column(column.title, column.meaning, cell, column.rank, column.number)
 
 
-def method(device: Device) -> str:
+def method(device: DeviceResult) -> str:
     """Where and how its figures were taken, such as `device, 1 thread`."""
     if not is_emulated(device):
         threads = sorted({run.threads for run in device.runs}) or [1]
@@ -272,12 +272,12 @@ def method(device: Device) -> str:
     return f"{EMULATED}{COUNTED if counted else 'instructions not counted'}; no latency"
 
 
-def in_short(device: Device) -> str:
+def in_short(device: DeviceResult) -> str:
     """Such as `Pixel 7, Android 14`."""
     return text.printable(", ".join(x for x in (device.facts.model, device.facts.system) if x))
 
 
-def compared_on(devices: Sequence[Device]) -> str:
+def compared_on(devices: Sequence[DeviceResult]) -> str:
     """Such as `16 golden samples`; "" where nothing was compared."""
     compared = {run.parity.samples for d in devices for run in d.runs if run.parity}
     numbers = text.listed([str(n) for n in sorted(compared)])

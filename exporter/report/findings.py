@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from exporter.manifest import Artifact, Device, DeviceRun, Manifest
+from exporter.manifest import Artifact, DeviceResult, DeviceRun, Manifest
 from exporter.report import devices as on
 from exporter.report import text
 from exporter.report.rows import CLEARLY_SLOWER, Failure
@@ -21,7 +21,7 @@ HALF_THE_ERROR_DB = 6.0
 
 
 def failures(
-    manifest: Manifest, device: Device, threads: bool | None = None
+    manifest: Manifest, device: DeviceResult, threads: bool | None = None
 ) -> tuple[Failure, ...]:
     """The artifacts that do not hold on a device, and why it ended early if it did."""
     if threads is None:
@@ -35,7 +35,7 @@ def failures(
     return (*runs, *([early] if device.problem else []))
 
 
-def warnings(manifest: Manifest, device: Device) -> tuple[str, ...]:
+def warnings(manifest: Manifest, device: DeviceResult) -> tuple[str, ...]:
     """One sentence each."""
     found = (
         _slower(manifest, device),
@@ -45,7 +45,7 @@ def warnings(manifest: Manifest, device: Device) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence)
 
 
-def uncounted(devices: Sequence[Device]) -> str:
+def uncounted(devices: Sequence[DeviceResult]) -> str:
     """Names the emulated devices without instructions, and how to get them, or ""."""
     without = [
         device
@@ -65,7 +65,7 @@ def uncounted(devices: Sequence[Device]) -> str:
     return ""
 
 
-def notes(manifest: Manifest, device: Device) -> tuple[str, ...]:
+def notes(manifest: Manifest, device: DeviceResult) -> tuple[str, ...]:
     """Notes of the device, and of its runs by label; what several runs say is said once."""
     threads = on.several_threads([device])
     said: dict[str, list[str]] = {}
@@ -76,7 +76,7 @@ def notes(manifest: Manifest, device: Device) -> tuple[str, ...]:
     return tuple(text.printable(note) for note in (*device.notes, *of_runs))
 
 
-def _slower(manifest: Manifest, device: Device) -> str:
+def _slower(manifest: Manifest, device: DeviceResult) -> str:
     """Names the reduced artifacts that cost more than float there, by the cost that counts."""
     threads = on.several_threads([device])
     slow = []
@@ -92,14 +92,14 @@ def _slower(manifest: Manifest, device: Device) -> str:
     return f"{what} than float on {text.printable(device.name)}: {', '.join(slow)}."
 
 
-def _cost(device: Device, run: DeviceRun) -> float | None:
+def _cost(device: DeviceResult, run: DeviceRun) -> float | None:
     if on.is_emulated(device):
         return run.instructions.median if run.instructions else None
     return run.latency_ms.p50 if run.latency_ms else None
 
 
 def _float_run(
-    manifest: Manifest, device: Device, run: DeviceRun, artifact: Artifact
+    manifest: Manifest, device: DeviceResult, run: DeviceRun, artifact: Artifact
 ) -> DeviceRun | None:
     """The same format in fp32, with as many threads, where `run` is of less."""
     if artifact.precision is Precision.FP32:
@@ -116,7 +116,7 @@ def _float_run(
     )
 
 
-def _throttled(manifest: Manifest, device: Device) -> str:
+def _throttled(manifest: Manifest, device: DeviceResult) -> str:
     """Names the runs that left the device clearly warmer or slower; else looks at all together."""
     if on.is_emulated(device) or not device.runs:
         return ""
@@ -148,7 +148,7 @@ def _worse(before: DeviceState | None, after: DeviceState | None) -> str:
     return ", ".join(found)
 
 
-def _differs_from_host(manifest: Manifest, device: Device) -> tuple[str, ...]:
+def _differs_from_host(manifest: Manifest, device: DeviceResult) -> tuple[str, ...]:
     """One sentence a precision: kernels differ in the last bits of float, and in more of int8."""
     threads = on.several_threads([device])
     found: dict[Precision, list[str]] = {}

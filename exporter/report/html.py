@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ from exporter.manifest import Artifact, Facts, Manifest
 from exporter.report import rows, text
 from exporter.report.charts import charts
 from exporter.report.device_page import devices_page
-from exporter.types import StageResult, TensorSpec
+from exporter.runtimes import runtimes
+from exporter.types import PassOutcome, StageResult, TensorSpec
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,6 +33,7 @@ def render_html(manifest: Manifest) -> str:
         .get_template("report.html.j2")
         .render(
             manifest=manifest,
+            runtimes=runtimes(),
             columns=columns,
             rows=rows.rows(manifest, columns),
             failures=rows.failures(manifest),
@@ -57,6 +60,24 @@ def weights(artifact: Artifact) -> str:
     """Such as `int8 5.61 MB, float32 0.2 MB`, the largest first."""
     found = sorted(artifact.weight_bytes.items(), key=lambda item: -item[1])
     return ", ".join(f"{dtype} {text.megabytes(size)} MB" for dtype, size in found)
+
+
+def pass_sentences(outcomes: tuple[PassOutcome, ...]) -> tuple[str, ...]:
+    """What passes changed, in one sentence, and one for each thing that they left alone."""
+    changed = [f"{o.name} ({o.count})" for o in outcomes if o.changed]
+    what = f"Passes that changed the graph, and how often: {', '.join(changed)}."
+    left = (f"The pass to {o.name} left alone {r}." for o in outcomes for r in o.refusals)
+    return (*([what] if changed else []), *left)
+
+
+def computed(artifact: Artifact) -> str:
+    """Such as `static int8 98 % of the multiplications, float 2 %`, the most first."""
+    total = sum(layer.macs for layer in artifact.layers) or 1
+    shares: Counter[str] = Counter()
+    for layer in artifact.layers:
+        shares[layer.compute] += layer.macs
+    words = [f"{name} {text.percent(n / total)}" for name, n in shares.most_common() if n]
+    return f"{words[0]} of the multiplications" + "".join(f", {w}" for w in words[1:])
 
 
 def stages(manifest: Manifest, artifact: Artifact | None) -> tuple[tuple[StageResult, bool], ...]:
@@ -107,6 +128,7 @@ def _environment() -> Environment:
     )
     words = (text.label, text.megabytes, text.seconds, text.significant, text.count, text.where)
     figures = (text.magnitude, text.cosine, text.decibel, text.percent, text.ratio)
-    for function in (*words, *figures, bounds, weights, stages, facts, tensor, rows.needs):
+    parts = (bounds, weights, stages, pass_sentences, computed, facts, tensor, rows.needs)
+    for function in (*words, *figures, *parts):
         environment.globals[function.__name__] = function
     return environment

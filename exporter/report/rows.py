@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from exporter.manifest import Artifact, DeviceRun, Evidence, Manifest
+from exporter.manifest import Artifact, DeviceRun, EvidenceKind, Manifest
 from exporter.report import text
 from exporter.types import Latency, Parity, Precision, Verdict
 
@@ -62,7 +62,12 @@ def columns(manifest: Manifest) -> tuple[Column[Artifact], ...]:
     """The columns that have something to say about this manifest."""
     return (
         Column("format", "File format.", lambda a: a.format.value, number=False),
-        Column("precision", "Of the weights, and of activations.", text.precision, number=False),
+        Column(
+            "precision",
+            "Of the weights, and of activations.",
+            lambda a: str(a.variant),
+            number=False,
+        ),
         Column(
             "MB", "Size of the file in millions of bytes.", lambda a: text.megabytes(a.bytes), 2
         ),
@@ -193,7 +198,7 @@ def lacking(manifest: Manifest) -> tuple[str, ...]:
 
 def weak_evidence(manifest: Manifest) -> str:
     """The warning that belongs beside figures from made-up inputs, or ""."""
-    if manifest.evidence is not Evidence.RANDOM:
+    if manifest.evidence is not EvidenceKind.RANDOM:
         return ""
     return (
         "Weak evidence: outputs were compared on random inputs only, where real breakage can hide. "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from exporter.manifest import Artifact
-from exporter.types import Latency, Parity, Scheme
+from exporter.types import Latency, Parity
 
 MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
@@ -17,14 +17,7 @@ EXACT_DB = 200.0
 
 def label(artifact: Artifact) -> str:
     """Such as `pte int8 dynamic`."""
-    return f"{artifact.format.value} {precision(artifact)}"
-
-
-def precision(artifact: Artifact) -> str:
-    """Such as `int8 dynamic`, or `fp32`."""
-    if artifact.scheme is Scheme.FLOAT:
-        return artifact.precision.value
-    return f"{artifact.precision.value} {artifact.scheme.value}"
+    return f"{artifact.format.value} {artifact.variant}"
 
 
 def where(latency: Latency) -> str:

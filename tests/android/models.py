@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from exporter.runtimes import load_convert
+from exporter.runtimes.load import load_convert
 from exporter.types import Format, Signature
 from tests.support import Recorder, job_for, signature_of
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from exporter.base.files import sha256
 from exporter.data.arrays import read_arrays
 from exporter.data.golden import read_golden
-from exporter.device.files import sha256
-from exporter.manifest import FILE_NAME
+from exporter.manifest import FILE_NAME, SCHEMA_VERSION
 from exporter.types import Array
 from tests.android import vectors
 from tests.android.vectors import FOLDER, GOLDEN
@@ -44,6 +45,14 @@ def test_arrays_are_unchanged(name: str) -> None:
 def test_manifest_is_what_is_written_today() -> None:
     text = (FOLDER / FILE_NAME).read_text(encoding="utf-8")
     assert text == vectors.manifest(sha256(FOLDER / GOLDEN)).to_json() + "\n", AGAIN
+
+
+def test_the_app_reads_the_version_that_is_written() -> None:
+    """ManifestTest.kt holds that it knows every field of the manifest above."""
+    reader = FOLDER.parents[1] / "main/kotlin/org/exportmobile/core/ManifestReader.kt"
+    stated = re.search(r"SCHEMA_VERSION = (\d+)L", reader.read_text(encoding="utf-8"))
+    assert stated
+    assert int(stated[1]) == SCHEMA_VERSION
 
 
 def test_golden_data_are_what_is_written_today(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from exporter.base.files import sha256
 from exporter.data.golden import write_golden
-from exporter.device.files import sha256
 from exporter.manifest import FILE_NAME, Golden, Manifest
 from exporter.pipeline.latency import summarize
 from exporter.types import Array, Format, Signature, TensorSpec, Where

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from exporter.manifest import (
     Artifact,
     Capture,
-    Device,
+    DeviceResult,
     DeviceRun,
-    Evidence,
+    EvidenceKind,
     Golden,
     Manifest,
     Needs,
@@ -20,19 +20,25 @@ from exporter.manifest import (
     SweepRun,
 )
 from exporter.types import (
+    FP32,
+    INT8_DYNAMIC,
+    INT8_STATIC,
+    Compute,
     Delegation,
     DeviceFacts,
     DeviceState,
     Format,
     Instructions,
     Latency,
+    Layer,
     Parity,
+    PassOutcome,
     Precision,
-    Scheme,
     Signature,
     Stage,
     StageResult,
     TensorSpec,
+    Variant,
     Verdict,
     Where,
 )
@@ -51,6 +57,25 @@ NEEDS = {
     Format.ONNX: {"opset": "20", "IR version": "10"},
     Format.TFLITE: {"minimum runtime version": "2.9.0"},
 }
+LAYERS = (
+    Layer(
+        node="conv2d",
+        operator="aten.conv2d.default",
+        module="patch_embed.proj",
+        source="vit.py:31, in forward: return self.proj(x)",
+        compute=Compute.STATIC,
+        macs=28_901_376,
+    ),
+    Layer(
+        node="scaled_dot_product_attention",
+        operator="aten.scaled_dot_product_attention.default",
+        module="blocks.0.attn",
+        source="",
+        compute=Compute.FLOAT,
+        macs=14_902_656,
+        why="the products inside attention stay float",
+    ),
+)
 LACKING = "PyTorch Lite 1.12.2 lacks aten::foo"
 
 
@@ -72,20 +97,18 @@ def latency(p50: float) -> Latency:
     return Latency(p50, p50 * 1.15, p50 * 0.96, 5, 1, Where.HOST, samples)
 
 
-def passed(
-    format: Format, precision: Precision = Precision.INT8, scheme: Scheme = Scheme.STATIC
-) -> Artifact:
+def passed(format: Format, variant: Variant = INT8_STATIC) -> Artifact:
     """An artifact that holds."""
-    small = precision is Precision.INT8
+    small = variant == INT8_STATIC
     found = parity() if small else parity(118.2, max_abs=2.1e-6, cosine=0.9999999, accuracy=0.975)
     quantized = (StageResult(Stage.QUANTIZED, 2.41, found),) if small else ()
     size = int(22_800_000 * SIZES[format] * (0.28 if small else 1))
     return Artifact(
         format=format,
-        precision=precision,
-        scheme=scheme,
+        precision=variant.precision,
+        scheme=variant.scheme,
         verdict=Verdict.PASS,
-        file=f"deit.{precision.value}.{format.value}",
+        file=f"deit.{variant.precision}.{format}",
         bytes=size,
         sha256="ab" * 32,
         parity=found,
@@ -97,29 +120,30 @@ def passed(
         else None,
         seconds=21.7,
         stages=(*quantized, StageResult(Stage.ARTIFACT, 3.02, found)),
+        passes=(PassOutcome("write out attention", 12),),
+        layers=LAYERS if small else (),
         weight_bytes={"int8": size - 90_000, "float32": 90_000} if small else {"float32": size},
         needs=Needs(facts=NEEDS[format]),
         notes=("layer norms stay float: their error would dominate",) if small else (),
     )
 
 
-def lacking(format: Format, precision: Precision = Precision.INT8) -> Artifact:
+def lacking(format: Format, variant: Variant = INT8_STATIC) -> Artifact:
     """An artifact that holds, of which a known library lacks an operator."""
-    made = passed(format, precision)
+    made = passed(format, variant)
     return made.model_copy(update={"needs": Needs(facts=NEEDS[format], lacking=(LACKING,))})
 
 
 def failed(
     format: Format,
-    precision: Precision = Precision.INT8,
-    scheme: Scheme = Scheme.DYNAMIC,
+    variant: Variant = INT8_DYNAMIC,
     reason: str = "aten.foo.default (model.py:12, in forward: y = foo(x)) has no kernel",
 ) -> Artifact:
     """An artifact that could not be made: there is no file."""
     return Artifact(
         format=format,
-        precision=precision,
-        scheme=scheme,
+        precision=variant.precision,
+        scheme=variant.scheme,
         verdict=Verdict.FAIL,
         reason=reason,
         seconds=3.4,
@@ -145,7 +169,7 @@ def wrong(format: Format, reason: str = "top-1 agreement 0.11 is below 0.90") ->
 
 def manifest(*artifacts: Artifact, name: str = "deit", random: bool = False) -> Manifest:
     """A whole manifest; without artifacts named, one of each format in fp32 and int8."""
-    default = tuple(passed(f, p, s) for p, s in _BOTH for f in Format)
+    default = tuple(passed(f, v) for v in (FP32, INT8_STATIC) for f in Format)
     exact = parity(126.4, max_abs=1.4e-6, cosine=1.0, accuracy=0.975)
     return Manifest(
         name=name,
@@ -162,7 +186,7 @@ def manifest(*artifacts: Artifact, name: str = "deit", random: bool = False) -> 
             (TensorSpec("pixels", (1, 3, 224, 224), "float32"),),
             (TensorSpec("logits", (1, 10), "float32"),),
         ),
-        evidence=Evidence.RANDOM if random else Evidence.DATA,
+        evidence=EvidenceKind.RANDOM if random else EvidenceKind.DATA,
         evaluation=Provenance(
             origin="random" if random else "digits.npz", samples=360, random=random, labelled=True
         ),
@@ -176,14 +200,14 @@ def manifest(*artifacts: Artifact, name: str = "deit", random: bool = False) -> 
                 StageResult(Stage.CAPTURED, 4.1, exact),
                 StageResult(Stage.PASSES, 1.3, exact),
             ),
-            passes=("fold_batch_norm", "drop_dropout"),
+            passes=(
+                PassOutcome("fold batch norm", 3),
+                PassOutcome("drop dropout", 2, ("aten.dropout.default: it is active",)),
+            ),
         ),
         golden=Golden(file="golden.npz", sha256="ef" * 32, samples=16),
         artifacts=artifacts or default,
     )
-
-
-_BOTH = ((Precision.FP32, Scheme.FLOAT), (Precision.INT8, Scheme.STATIC))
 
 
 CPUS = ("cortex-a53", "cortex-a55", "cortex-a76", "cortex-a710", "neoverse-v1", "max")
@@ -196,7 +220,7 @@ INSTRUCTIONS = {
 """Millions, of int8: what a DeiT-tiny costs on each of these CPUs."""
 
 
-def with_devices(*devices: Device, sweep: bool = True, **changed: object) -> Manifest:
+def with_devices(*devices: DeviceResult, sweep: bool = True, **changed: object) -> Manifest:
     """A whole manifest that was also run on devices: a phone and an emulated one by default."""
     found = manifest()
     measured = devices or (phone(found), emulated(found))
@@ -205,9 +229,9 @@ def with_devices(*devices: Device, sweep: bool = True, **changed: object) -> Man
     )
 
 
-def phone(base: Manifest, name: str = "pixel", threads: tuple[int, ...] = (1,)) -> Device:
+def phone(base: Manifest, name: str = "pixel", threads: tuple[int, ...] = (1,)) -> DeviceResult:
     """A real device on which everything holds."""
-    return Device(
+    return DeviceResult(
         name=name,
         where=Where.DEVICE,
         facts=DeviceFacts(
@@ -229,9 +253,9 @@ def phone(base: Manifest, name: str = "pixel", threads: tuple[int, ...] = (1,)) 
     )
 
 
-def emulated(base: Manifest, cpu: str = "cortex-a53", counted: bool = True) -> Device:
+def emulated(base: Manifest, cpu: str = "cortex-a53", counted: bool = True) -> DeviceResult:
     """An emulated device on which everything holds."""
-    return Device(
+    return DeviceResult(
         name=f"emulator:{cpu}",
         where=Where.EMULATED,
         facts=DeviceFacts(

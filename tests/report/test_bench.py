@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from exporter.cli import console
-from exporter.manifest import Device, DeviceRun, Manifest
+from exporter.manifest import DeviceResult, DeviceRun, Manifest
 from exporter.report import devices as on
 from exporter.report import findings, render_bench
 from exporter.types import Latency, Verdict, Where
@@ -171,7 +171,7 @@ def test_an_artifact_that_the_manifest_does_not_know_keeps_its_name() -> None:
 # --- emulated time ---
 
 
-def emulated_with_time(milliseconds: float) -> Device:
+def emulated_with_time(milliseconds: float) -> DeviceResult:
     """What the manifest refuses: an emulated device with wall time, put past its checks."""
     device = sample.emulated(sample.manifest())
     time = Latency(*[milliseconds] * 3, 5, 1, Where.EMULATED, (milliseconds,) * 5)
@@ -217,7 +217,7 @@ def test_instructions_that_were_not_counted_are_a_dash_and_a_remedy() -> None:
     assert "setup --counter" not in shown(sample.with_devices())
 
 
-def changed_runs(device: Device, **changes: object) -> Manifest:
+def changed_runs(device: DeviceResult, **changes: object) -> Manifest:
     runs = tuple(run.model_copy(update=changes) for run in device.runs)
     return sample.with_devices(device.model_copy(update={"runs": runs}), sweep=False)
 
@@ -278,7 +278,7 @@ def test_a_device_without_runs_still_shows() -> None:
     assert "unplugged" in text
 
 
-def bare_phone() -> Device:
+def bare_phone() -> DeviceResult:
     return sample.phone(sample.manifest()).model_copy(update={"runs": (), "problem": "unplugged"})
 
 

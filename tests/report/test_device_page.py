@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.manifest import Device, DeviceRun, Manifest
+from exporter.manifest import DeviceResult, DeviceRun, Manifest
 from exporter.report import render_html, text
 from exporter.report.device_charts import device_charts, sweep_charts
 from exporter.types import DeviceState, Latency, Verdict, Where
@@ -123,7 +123,7 @@ def test_the_same_figure_of_a_real_device_is_there() -> None:
 # --- what comes from outside ---
 
 
-def hostile() -> Device:
+def hostile() -> DeviceResult:
     phone = sample.phone(sample.manifest())
     facts = replace(
         phone.facts,

@@ -119,7 +119,7 @@ def test_says_what_the_manifest_says() -> None:
         "418 of 444 operators (94.1 %) in 26 delegates",
         "SQNR of the worst output at least 10 dB",
         "accuracy lost at most 2.0 %",
-        "fold_batch_norm, drop_dropout",
+        "fold batch norm (3), drop dropout (2)",
         "pixels 1 × 3 × 224 × 224 float32",
         "0.485, 0.456, 0.406",
         "360 samples, digits.npz, labelled",

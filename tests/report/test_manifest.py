@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from exporter.errors import UserError
-from exporter.manifest import Device, Manifest, Needs
-from exporter.types import Format, Parity, Precision, Scheme, Where
+from exporter.manifest import SCHEMA_REVISION, SCHEMA_VERSION, DeviceResult, Manifest, Needs
+from exporter.types import FP32, Format, Parity, Where
 from tests.report import sample
 
 
@@ -47,7 +47,7 @@ def test_written_and_read_again_is_the_same(tmp_path: Path) -> None:
 def test_json_has_what_readers_look_for() -> None:
     document = json.loads(sample.manifest(sample.passed(Format.PTE)).to_json())
     artifact = document["artifacts"][0]
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == SCHEMA_VERSION
     assert artifact["delegation"]["share"] == pytest.approx(418 / 444, abs=1e-4)
     assert artifact["latency_ms"].keys() >= {"p50", "p90", "min", "runs", "threads", "where"}
     assert artifact["parity"]["reference_accuracy"] == 0.975
@@ -91,7 +91,7 @@ def test_lists_of_numbers_take_one_line() -> None:
         (("preprocessing", "mean"), [0.5, float("nan")], "preprocessing.mean"),
         (("evaluation", "random"), True, "evidence is evaluation data"),
         (("created",), "yesterday", "created"),
-        (("schema_version",), 2, "has schema version 2, this tool reads 1"),
+        (("schema_version",), 1, "has schema version 1, this tool reads 2"),
         (("schema_version",), ..., "schema_version: missing"),
     ],
 )
@@ -101,7 +101,7 @@ def test_damage_is_refused_by_the_name_of_the_field(
     assert said in damaged(tmp_path, *steps, value=value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema_version": 1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema_version": 2}'])
 def test_what_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
@@ -144,7 +144,36 @@ def test_a_real_device_has_no_emulated_latency() -> None:
     assert latency
     wrong = phone.runs[0].model_copy(update={"latency_ms": replace(latency, where=Where.EMULATED)})
     with pytest.raises(ValidationError, match="has latency of emulated"):
-        Device.model_validate({**dict(phone), "runs": (wrong,)})
+        DeviceResult.model_validate({**dict(phone), "runs": (wrong,)})
+
+
+def later(folder: Path, document: dict[str, Any]) -> Path:
+    """A file of the next revision, with fields that no reader of this one knows."""
+    document["schema_revision"] = SCHEMA_REVISION + 1
+    document["novelty"] = {"a": 1}
+    document["artifacts"][0]["layers"][0]["novelty"] = [1]
+    document["artifacts"][1]["delegation"]["novelty"] = 2
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_what_a_later_revision_added_is_left_out_and_never_written_over(tmp_path: Path) -> None:
+    base = sample.manifest(sample.passed(Format.PTL), sample.passed(Format.PTE))
+    found = Manifest.read(path := later(tmp_path, json.loads(base.to_json())))
+    assert found.model_copy(update={"schema_revision": SCHEMA_REVISION}) == base
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="newer export-mobile"):
+        found.write(path)
+    assert path.read_bytes() == before
+
+
+def test_damage_in_a_later_revision_is_still_damage(tmp_path: Path) -> None:
+    base = sample.manifest(sample.passed(Format.PTL), sample.passed(Format.PTE))
+    document = json.loads(base.to_json())
+    document["artifacts"][0]["bytes"] = -1
+    with pytest.raises(UserError, match=r"artifacts\[0\]\.bytes"):
+        Manifest.read(later(tmp_path, document))
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
@@ -180,7 +209,7 @@ def test_the_same_artifact_twice_is_refused() -> None:
 def test_size_is_compared_with_the_same_format_in_float_or_the_weights() -> None:
     small, full = (
         sample.passed(Format.ONNX),
-        sample.passed(Format.ONNX, Precision.FP32, Scheme.FLOAT),
+        sample.passed(Format.ONNX, FP32),
     )
     assert small.bytes
     assert full.bytes

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from exporter.manifest import Manifest
 from exporter.report import render_table
-from exporter.types import Format, Precision, Scheme
+from exporter.types import FP32, INT8_STATIC, Format
 from tests.report import sample
 
 REASON = (
@@ -100,7 +100,7 @@ def test_random_inputs_are_called_weak() -> None:
 def test_int8_that_is_slower_than_float_is_named() -> None:
     slow = sample.passed(Format.PTL).model_copy(update={"latency_ms": sample.latency(36.9)})
     assert "ptl int8 static (1.5x the original model)" in shown(sample.manifest(slow))
-    float_ptl = sample.passed(Format.PTL, Precision.FP32, Scheme.FLOAT).model_copy(
+    float_ptl = sample.passed(Format.PTL, FP32).model_copy(
         update={"latency_ms": sample.latency(18.45)}
     )
     assert "ptl int8 static (2.0x its ptl fp32)" in shown(sample.manifest(slow, float_ptl))
@@ -109,12 +109,10 @@ def test_int8_that_is_slower_than_float_is_named() -> None:
 
 
 def test_what_a_known_library_lacks_is_said_once_for_all_it_is_of() -> None:
-    both = sample.manifest(
-        *(sample.lacking(Format.PTL, p) for p in (Precision.FP32, Precision.INT8))
-    )
+    both = sample.manifest(*(sample.lacking(Format.PTL, v) for v in (FP32, INT8_STATIC)))
     text = words(shown(both))
     assert text.count(sample.LACKING) == 1
-    assert f"{sample.LACKING} (ptl fp32 static and ptl int8 static)" in text
+    assert f"{sample.LACKING} (ptl fp32 and ptl int8 static)" in text
     assert "lacks" not in shown(sample.manifest())
 
 
@@ -133,7 +131,7 @@ def test_all_failed_still_shows() -> None:
 
 
 def test_exact_outputs_are_called_exact() -> None:
-    same = sample.passed(Format.PTL, Precision.FP32, Scheme.FLOAT).model_copy(
+    same = sample.passed(Format.PTL, FP32).model_copy(
         update={"parity": sample.parity(200.0, max_abs=0.0, cosine=1.0)}
     )
     assert "0 1.00000 exact" in words(shown(sample.manifest(same)))

@@ -34,7 +34,7 @@ class ModelsTest : ScreenTest() {
     @Test
     fun `broken folders are listed with their sentence`() {
         pushed("empty")
-        File(pushed("cut"), "manifest.json").writeText("{\"schema_version\": 1, ")
+        File(pushed("cut"), "manifest.json").writeText("{\"schema_version\": 2, ")
         File(pushed("later"), "manifest.json").writeText("{\"schema_version\": 99}")
         val screen = models()
         assertTrue(screen.says("manifest.json is missing; choose the folder that export-mobile wrote."))

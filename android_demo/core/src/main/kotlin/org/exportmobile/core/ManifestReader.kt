@@ -7,7 +7,7 @@ import kotlinx.serialization.json.JsonObject
 /** The file that describes a folder of artifacts. */
 const val MANIFEST = "manifest.json"
 
-private const val SCHEMA_VERSION = 1L
+private const val SCHEMA_VERSION = 2L
 private val SHA256 = Regex("[0-9a-f]{64}")
 private val OFFSET = Regex("""offset (\d+)""")
 private val PRECISIONS = listOf("fp32", "fp16", "int8")
@@ -20,7 +20,7 @@ private val FILE_NAME = Regex("""[^/\\.\x00][^/\\\x00]*""")
  * Reads the text of a manifest.json.
  *
  * A format, precision or scheme that this app does not know makes that artifact [Artifact.unusable]; further fields
- * that it does not know are told in [Manifest.remarks].
+ * that it does not know, such as those that a later revision of the schema adds, are told in [Manifest.remarks].
  *
  * @throws Problem it is damaged, of another version, or of a model that this app cannot run at all.
  */
@@ -55,7 +55,8 @@ private fun Fields.manifest(): Manifest {
     if (version != SCHEMA_VERSION) {
         throw Problem("$MANIFEST has schema version $version, this app reads $SCHEMA_VERSION; update the app.")
     }
-    ignore("seconds", "calibration", "options", "tools", "reference_latency_ms", "capture", "devices", "sweep")
+    ignore("schema_revision", "seconds", "calibration", "options", "tools", "reference_latency_ms", "capture")
+    ignore("devices", "sweep")
     return Manifest(
         name = text("name"),
         created = text("created"),
@@ -91,7 +92,7 @@ private fun Fields.tensorSpec(): TensorSpec {
 }
 
 private fun Fields.artifact(): Artifact {
-    ignore("delegation", "diverged", "seconds", "stages", "weight_bytes")
+    ignore("delegation", "diverged", "seconds", "stages", "passes", "layers", "weight_bytes")
     val format = text("format")
     val precision = text("precision")
     val scheme = text("scheme")

@@ -91,8 +91,8 @@ class ManifestTest {
 
     @Test
     fun `another version is refused`() {
-        refused("'schema_version': 1" to "'schema_version': 2", "has schema version 2, this app reads 1")
-        refused("'schema_version': 1," to "", "schema_version is missing")
+        refused("'schema_version': 2" to "'schema_version': 3", "has schema version 3, this app reads 2")
+        refused("'schema_version': 2," to "", "schema_version is missing")
     }
 
     @Test

@@ -4,7 +4,7 @@ package org.exportmobile.core
 val MINIMAL =
     """
     {
-      "schema_version": 1,
+      "schema_version": 2,
       "name": "m",
       "created": "2026-11-21T15:50:55.270288Z",
       "seconds": 1.0,
