@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.passes.base import DishonestPassError, Pass, PassOutcome, apply
+from exporter.passes.base import DishonestPassError, Pass, apply
 from exporter.passes.conv1d_to_conv2d import Conv1dToConv2d
 from exporter.passes.drop_assertions import DropAssertions
 from exporter.passes.drop_dead import DropDead
@@ -14,14 +14,16 @@ from exporter.passes.fold_pad import FoldPad
 from exporter.passes.functionalize import Functionalize
 from exporter.passes.fuse_activation import FuseActivation
 from exporter.passes.fuse_linear import FuseLinear
+from exporter.passes.graph import digest
 from exporter.passes.literal_padding import LiteralPadding
 from exporter.passes.view_to_reshape import ViewToReshape
 from exporter.passes.write_out_attention import WriteOutAttention
 from exporter.passes.write_out_embedding_bag import WriteOutEmbeddingBag
 from exporter.passes.write_out_recurrence import CELLS, SEQUENCES, WriteOutRecurrence
+from exporter.runtimes import runtime
 from exporter.types import Format
 
-__all__ = ["FOR_FORMAT", "SHARED", "DishonestPassError", "Pass", "PassOutcome", "apply"]
+__all__ = ["SHARED", "DishonestPassError", "Pass", "apply", "digest", "for_format"]
 
 SHARED: tuple[Pass, ...] = (
     Functionalize(),  # first: the others take it that no node changes another
@@ -40,23 +42,19 @@ SHARED: tuple[Pass, ...] = (
 )
 """For every format."""
 
-FOR_FORMAT: dict[Format, tuple[Pass, ...]] = {
-    Format.PTL: (
-        WriteOutAttention(divide=True),  # PyTorch Lite 1.12 has it in no other form
-        Conv1dToConv2d(),
-        FuseActivation(),
-        DropDead(),
-    ),
-    Format.PTE: (
-        WriteOutRecurrence(SEQUENCES),
-        WriteOutAttention(),
-        Conv1dToConv2d(),
-        FuseActivation(),
-        FoldConstants(),
-        DropNoops(),
-        DropDead(),
-    ),
-    Format.ONNX: (),
-    Format.TFLITE: (),
-}
-"""For one format, after `SHARED`."""
+_OF_SOME: tuple[Pass, ...] = (
+    WriteOutRecurrence(SEQUENCES),
+    WriteOutAttention(),
+    WriteOutAttention(divide=True),
+    Conv1dToConv2d(),
+    FuseActivation(),
+    FoldConstants(),
+    DropNoops(),
+    DropDead(),
+)
+_BY_NAME = {one.name: one for one in _OF_SOME}
+
+
+def for_format(format: Format) -> tuple[Pass, ...]:
+    """For one format, after `SHARED`: those that its runtime's record names, in its order."""
+    return tuple(_BY_NAME[name] for name in runtime(format).passes)

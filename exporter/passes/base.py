@@ -11,26 +11,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from exporter.passes.graph import Graph
-
-
-@dataclass(frozen=True)
-class PassOutcome:
-    """What one pass did.
-
-    Attributes:
-        name: as users read it, such as `fold batch norm`.
-        count: places it rewrote.
-        refusals: why it left alone what it might have rewritten, one sentence each.
-    """
-
-    name: str
-    count: int
-    refusals: tuple[str, ...] = ()
-
-    @property
-    def changed(self) -> bool:
-        """Whether the program differs from before."""
-        return self.count > 0
+from exporter.types import PassOutcome
 
 
 @dataclass(frozen=True)
@@ -62,10 +43,10 @@ class DishonestPassError(AssertionError):
     """A pass said that it changed the graph and did not, or the other way round: our bug."""
 
 
-Plan = TypeVar("Plan")
+Found = TypeVar("Found")
 
 
-class Rewrite(ABC, Generic[Plan]):
+class Rewrite(ABC, Generic[Found]):
     """A pass that visits the calls of a graph one by one.
 
     Deciding and doing are apart: `check` only looks, `rewrite` only acts on what `check` found.
@@ -77,12 +58,12 @@ class Rewrite(ABC, Generic[Plan]):
     name: str
 
     @abstractmethod
-    def check(self, graph: Graph, node: Node) -> Plan | Refusal | None:
-        """A plan if this call is to be rewritten, None if it is none of our business."""
+    def check(self, graph: Graph, node: Node) -> Found | Refusal | None:
+        """What to rewrite it with if it is to be, None if it is none of our business."""
 
     @abstractmethod
-    def rewrite(self, graph: Graph, node: Node, plan: Plan) -> None:
-        """Carries the plan out."""
+    def rewrite(self, graph: Graph, node: Node, found: Found) -> None:
+        """Rewrites the call with what `check` found."""
 
     def __call__(self, program: ExportedProgram) -> tuple[ExportedProgram, PassOutcome]:
         graph = Graph(program)
@@ -92,11 +73,11 @@ class Rewrite(ABC, Generic[Plan]):
         for node in graph.nodes():
             if node.op != "call_function" or node._erased:
                 continue
-            plan = self.check(graph, node)
-            if isinstance(plan, Refusal):
-                refusals.append(f"{node.target}: {plan.reason}")
-            elif plan is not None:
-                self.rewrite(graph, node, plan)
+            found = self.check(graph, node)
+            if isinstance(found, Refusal):
+                refusals.append(f"{node.target}: {found.reason}")
+            elif found is not None:
+                self.rewrite(graph, node, found)
                 count += 1
         if (graph.fingerprint() != before) != bool(count):
             raise DishonestPassError(f"`{self.name}` reports {count} changes, the graph disagrees")
@@ -114,7 +95,7 @@ def apply(
 
     Args:
         program: positional tensors in, tuple of tensors out.
-        passes: such as `SHARED`, or `FOR_FORMAT[format]`.
+        passes: such as `SHARED`, or `for_format(format)`.
 
     Returns:
         The program after all passes, and what each of them did.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch.export import ExportedProgram
 
-from exporter.passes.base import PassOutcome
 from exporter.passes.graph import Graph
+from exporter.types import PassOutcome
 
 
 class DropDead:

@@ -7,7 +7,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from exporter.passes.base import PassOutcome
+from exporter.types import PassOutcome
 
 
 class Functionalize:

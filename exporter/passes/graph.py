@@ -62,14 +62,9 @@ class Graph:
         """What the program returns."""
         return self._module.graph.output_node().args[0]  # type: ignore[return-value]
 
-    def fingerprint(self) -> int:
+    def fingerprint(self) -> tuple[tuple[str, str, str], ...]:
         """Differs when the graph does: operators, arguments, or which constants there are."""
-        order = {n: i for i, n in enumerate(self.nodes())}
-        rows = [
-            (n.op, n.name if n.op == "placeholder" else str(n.target), str(_by_position(n, order)))
-            for n in order
-        ]
-        return hash(tuple(rows))
+        return _rows(self._module.graph)
 
     def constant(self, node: Any) -> torch.Tensor | None:
         """The value of a parameter or buffer that never changes, else None."""
@@ -170,6 +165,33 @@ class Graph:
             constants={k: v for k, v in self._lifted.items() if k in targets},
             verifiers=old.verifiers,
         )
+
+
+def digest(program: ExportedProgram) -> str:
+    """SHA-256 of what a program computes: its graph and the values of its constants.
+
+    The same in every process; names of nodes and of the user's modules have no part in it.
+    """
+    total = hashlib.sha256()
+    tensors = {**program.constants, **program.state_dict}
+    specs = {s.arg.name: s for s in program.graph_signature.input_specs}
+    for number, (op, target, arguments) in enumerate(_rows(program.graph)):
+        spec = specs.get(target) if op == "placeholder" else None
+        tensor = tensors.get(spec.target or "") if spec else None
+        name = f"{spec.kind}" if spec else target
+        total.update(repr((number, op, name, arguments)).encode())
+        if isinstance(tensor, torch.Tensor):
+            value = tensor.detach().contiguous()
+            total.update(repr((str(value.dtype), tuple(value.shape))).encode() + _digest(value))
+    return total.hexdigest()
+
+
+def _rows(graph: torch.fx.Graph) -> tuple[tuple[str, str, str], ...]:
+    order = {node: number for number, node in enumerate(graph.nodes)}
+    return tuple(
+        (n.op, n.name if n.op == "placeholder" else str(n.target), str(_by_position(n, order)))
+        for n in order
+    )
 
 
 def _copied(graph: torch.fx.Graph) -> torch.fx.Graph:

@@ -39,9 +39,8 @@ class WriteOutAttention(Rewrite[_Attention]):
             int8 lowering makes an int8 operator, which costs accuracy.
     """
 
-    name = "write out attention"
-
     def __init__(self, divide: bool = False) -> None:
+        self.name = f"write out attention{' with a division' if divide else ''}"
         self._divide = divide
 
     def check(self, graph: Graph, node: Node) -> _Attention | Refusal | None:

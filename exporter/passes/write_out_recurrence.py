@@ -16,7 +16,7 @@ from torch._decomp import get_decompositions
 from torch.export import ExportedProgram
 from torch.nn.functional import linear
 
-from exporter.passes.base import PassOutcome
+from exporter.types import PassOutcome
 
 _aten = torch.ops.aten
 
@@ -73,9 +73,9 @@ class WriteOutRecurrence:
         table: `CELLS` or `SEQUENCES`.
     """
 
-    name = "write out recurrence"
-
     def __init__(self, table: Mapping[Any, Callable[..., Any]]) -> None:
+        whole = table is SEQUENCES
+        self.name = f"write out recurrence{' over sequences' if whole else ''}"
         self._table = table
 
     def __call__(self, program: ExportedProgram) -> tuple[ExportedProgram, PassOutcome]:

@@ -11,22 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, metadata
 
+from exporter.base.text import first_line
 from exporter.errors import FormatError
-from exporter.runtimes import RUNTIMES, load_runner
-from exporter.types import Format
+from exporter.runtimes import runtimes
+from exporter.runtimes.load import load_runner
+from exporter.runtimes.record import Runtime
 
 _DISTRIBUTION = "export-mobile"
 
 _PIP = f"{sys.executable} -m pip install"
 """Of this very environment: the first pip on PATH may belong to another."""
-
-_NATIVE = {
-    Format.PTL: ("torch", "torch"),
-    Format.PTE: ("executorch", "executorch.extension.pybindings._portable_lib"),
-    Format.ONNX: ("onnxruntime", "onnxruntime"),
-    Format.TFLITE: ("ai-edge-litert", "ai_edge_litert.interpreter"),
-}
-"""(distribution, module) of each runtime's native code, which some load only with a file."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def examine() -> tuple[Finding, ...]:
             f"{platform.python_version()} on {platform.machine()} {platform.system()}",
         ),
         *_packages(),
-        *(_runtime(f) for f in Format),
+        *map(_runtime, runtimes()),
         _guard("QNNPACK engine", _qnnpack, "torch"),
         _guard("XNNPACK in torch", _xnnpack, "torch"),
         _adb(),
@@ -96,16 +90,15 @@ def _package(requirement: str) -> Finding:
     return Finding(wanted.name, True, version)
 
 
-def _runtime(format: Format) -> Finding:
-    name = f"{RUNTIMES[format]} (.{format.value})"
-    distribution, module = _NATIVE[format]
+def _runtime(record: Runtime) -> Finding:
+    name = f"{record.name} (.{record.format})"
 
     def probe() -> Finding:
-        load_runner(format)
-        import_module(module)
+        load_runner(record.format)
+        import_module(record.native)
         return Finding(name, True, "imports")
 
-    return _guard(name, probe, distribution)
+    return _guard(name, probe, record.distribution)
 
 
 def _guard(name: str, probe: Callable[[], Finding], distribution: str) -> Finding:
@@ -117,7 +110,7 @@ def _guard(name: str, probe: Callable[[], Finding], distribution: str) -> Findin
     except (ImportError, OSError) as error:  # it is there, but its native code does not load
         version = metadata.version(distribution)
         fix = f"{_PIP} --force-reinstall --no-deps {distribution}=={version}"
-        return Finding(name, False, str(error).partition("\n")[0], fix)
+        return Finding(name, False, first_line(error), fix)
 
 
 def _qnnpack() -> Finding:

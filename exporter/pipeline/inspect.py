@@ -6,9 +6,9 @@ from pathlib import Path
 
 from exporter import loading
 from exporter.errors import FormatError, UserError
-from exporter.runtimes import load_describe
 from exporter.runtimes.libraries import lacking
-from exporter.types import Description
+from exporter.runtimes.load import load_describe
+from exporter.types import Description, Format
 
 
 def describe(path: Path) -> Description:
@@ -17,9 +17,11 @@ def describe(path: Path) -> Description:
     Raises:
         UserError: no such file, or of no kind that is known.
     """
-    artifact = loading.detect(path).artifact
+    kind = loading.detect(path)
     try:
-        return load_describe(artifact)(path) if artifact else loading.describe(path)
+        if isinstance(kind, Format):
+            return load_describe(kind)(path)
+        return loading.describe(path)
     except FormatError as error:
         raise UserError(f"{path} cannot be read: {error.reason}.") from error
 
@@ -31,5 +33,5 @@ def lacks(path: Path, description: Description) -> tuple[str, ...]:
         path: the file.
         description: of it; a model, which is no artifact, needs nothing.
     """
-    artifact = loading.detect(path).artifact
-    return lacking(artifact, description.needs) if artifact else ()
+    kind = loading.detect(path)
+    return lacking(kind, description.needs) if isinstance(kind, Format) else ()

@@ -9,7 +9,7 @@ from typing import Self
 
 from exporter.pipeline.latency import stopwatch
 from exporter.pipeline.workers import Worker
-from exporter.runtimes import load_runner
+from exporter.runtimes.load import load_runner
 from exporter.types import Format, Sample, Tensors
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from exporter.passes import Pass, PassOutcome, apply
+from exporter.passes import Pass, apply
+from exporter.types import PassOutcome
 from tests.support import captured
 
 

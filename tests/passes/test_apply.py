@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.export import Dim, export
 
-from exporter.passes import FOR_FORMAT, SHARED, DishonestPassError, PassOutcome, apply
+from exporter.base.locate import source_line
+from exporter.passes import SHARED, DishonestPassError, apply, for_format
 from exporter.passes.base import Rewrite
-from exporter.runtimes.locate import source_line
-from exporter.types import Format
+from exporter.types import Format, PassOutcome
 from tests.passes.support import run_passes, saved_and_loaded
 from tests.support import Flat, captured
 
@@ -36,7 +36,7 @@ class Net(nn.Module):
 def test_all_passes_of_a_format(format):
     inputs = (torch.randn(2, 3, 6, 6), torch.randn(2, 4))
     before, after, outcomes = run_passes(
-        Net().eval(), *inputs, passes=(*SHARED, *FOR_FORMAT[format]), atol=1e-4
+        Net().eval(), *inputs, passes=(*SHARED, *for_format(format)), atol=1e-4
     )
     assert before["batch_norm"] == before["dropout"] == before["pad"] == before["matmul"] == 1
     gone = {"batch_norm", "dropout", "pad", "matmul", "fill_", "_assert_tensor_metadata"}
@@ -48,7 +48,7 @@ def test_all_passes_of_a_format(format):
 
 def test_a_second_run_changes_nothing():
     inputs = (torch.randn(2, 3, 6, 6), torch.randn(2, 4))
-    passes = (*SHARED, *FOR_FORMAT[Format.PTE])
+    passes = (*SHARED, *for_format(Format.PTE))
     once, _ = apply(captured(Net(), *inputs), passes)
     twice, outcomes = apply(once, passes)
     assert twice is once
@@ -61,7 +61,7 @@ def test_a_batch_that_varies_still_varies(format):
     batch = Dim("batch", min=1, max=64)
     shapes = {"inputs": ({0: batch}, {0: batch})}
     program = export(model, (torch.randn(2, 3, 6, 6), torch.randn(2, 4)), dynamic_shapes=shapes)
-    program, _ = apply(program, (*SHARED, *FOR_FORMAT[format]))
+    program, _ = apply(program, (*SHARED, *for_format(format)))
     inputs = torch.randn(5, 3, 6, 6), torch.randn(5, 4)
     with torch.no_grad():
         expected = model(*inputs)
@@ -72,7 +72,7 @@ def test_a_batch_that_varies_still_varies(format):
 
 def test_every_operator_keeps_its_source_line():
     inputs = (torch.randn(2, 3, 6, 6), torch.randn(2, 4))
-    program, _ = apply(captured(Net(), *inputs), (*SHARED, *FOR_FORMAT[Format.PTE]))
+    program, _ = apply(captured(Net(), *inputs), (*SHARED, *for_format(Format.PTE)))
     lines = {
         n.target._opname: source_line(n) for n in program.graph.nodes if n.op == "call_function"
     }

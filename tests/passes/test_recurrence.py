@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from exporter.passes import FOR_FORMAT, SHARED, apply
+from exporter.base.locate import source_line
+from exporter.passes import SHARED, apply, for_format
 from exporter.passes.write_out_embedding_bag import WriteOutEmbeddingBag
 from exporter.passes.write_out_recurrence import CELLS, SEQUENCES, WriteOutRecurrence
-from exporter.runtimes.locate import source_line
 from exporter.types import Format
 from tests.passes.support import assert_same, operators, run_passes
 from tests.support import captured
@@ -84,7 +84,7 @@ def test_what_is_written_out_knows_its_source():
 
 def test_only_executorch_writes_out_whole_layers():
     program, _ = apply(captured(nn.GRU(6, 5), torch.randn(4, 2, 6)), SHARED)
-    kept = {f: operators(apply(program, FOR_FORMAT[f])[0])["gru"] for f in Format}
+    kept = {f: operators(apply(program, for_format(f))[0])["gru"] for f in Format}
     assert kept == {Format.PTL: 1, Format.PTE: 0, Format.ONNX: 1, Format.TFLITE: 1}
 
 

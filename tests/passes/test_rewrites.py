@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from exporter.passes import FOR_FORMAT, SHARED, apply
+from exporter.passes import SHARED, apply, for_format
 from exporter.passes.conv1d_to_conv2d import Conv1dToConv2d
 from exporter.passes.drop_dropout import DropDropout
 from exporter.passes.drop_noops import DropNoops
@@ -153,7 +153,7 @@ def test_a_view_that_relied_on_the_strides_of_attention():
         return mixed.transpose(1, 2).contiguous().view(2, 5, 12)
 
     model, x = Plain(lambda x: body(x * 1.5)), torch.randn(2, 5, 12)
-    _, after, _ = run_passes(model, x, passes=(*SHARED, *FOR_FORMAT[Format.PTE]))
+    _, after, _ = run_passes(model, x, passes=(*SHARED, *for_format(Format.PTE)))
     assert not after.keys() & {"scaled_dot_product_attention", "view"}
 
 

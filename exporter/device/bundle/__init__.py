@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.device import cache, debian, elf
-from exporter.device.bundle import contents, seal
-from exporter.device.bundle.build import CORE, HERE, START_FILE, fill, requirements
+from exporter.device.bundle import seal
+from exporter.device.bundle.build import CORE, HERE, START_FILE, fill, requirements, wanted
 from exporter.types import Format, Tell
 
 __all__ = ["CORE", "Layer", "layers"]
@@ -63,18 +63,18 @@ def layers(formats: Iterable[Format], tell: Tell) -> tuple[Layer, ...]:
 def _layer(name: str, tell: Tell) -> Layer:
     def make(scratch: Path) -> dict[str, str]:
         what = "the runtime's core" if name == CORE else f"the runtime for .{name}"
-        tell(f"Building {what}, once (about {contents.ABOUT_MB[name]} MB to download)")
+        tell(f"Building {what}, once (about {wanted(name).megabytes} MB to download)")
         with tempfile.TemporaryDirectory(dir=scratch) as fetched:
             return fill(name, scratch / name, Path(fetched))
 
-    key = cache.digest(name, *_recipe(name))
+    key = cache.digest(name, repr(wanted(name)), *_made_of(name))
     place = cache.entry(KIND, key, make, sound=lambda place: seal.intact(place / name))
     folder = place / name
     size = cache.size(folder)
     return Layer(name, seal.digest(folder), folder, size, cache.provenance(place))
 
 
-def _recipe(name: str) -> tuple[Path, ...]:
-    """Every file that has a say in what a layer holds."""
+def _made_of(name: str) -> tuple[Path, ...]:
+    """Every file that has a say in what a layer holds, beside what is wanted of it."""
     shared = (Path(debian.__file__), Path(elf.__file__))
     return (*sorted(HERE.glob("*.py")), *shared, HERE / START_FILE, requirements(name))

@@ -7,9 +7,12 @@ import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from exporter import runtimes as records
 from exporter.device import cache, elf
 from exporter.device.bundle import bytecode, contents, wheels
 from exporter.device.bundle.seal import seal
+from exporter.runtimes.record import Bundle
+from exporter.types import Format
 
 CORE = "core"
 HERE = Path(__file__).parent
@@ -18,7 +21,13 @@ START_FILE = "run.sh"
 
 def requirements(name: str) -> Path:
     """The requirement file of a layer."""
-    return HERE / "requirements" / f"{name}.txt"
+    folder = HERE if name == CORE else Path(records.__file__).parent / name
+    return folder / "requirements.txt"
+
+
+def wanted(name: str) -> Bundle:
+    """What of its wheels goes into a layer."""
+    return contents.CORE if name == CORE else records.runtime(Format(name)).bundle
 
 
 def fill(name: str, folder: Path, scratch: Path) -> dict[str, str]:
@@ -34,10 +43,12 @@ def fill(name: str, folder: Path, scratch: Path) -> dict[str, str]:
     """
     pins = requirements(name)
     site = folder / "site"
+    site.mkdir(parents=True)
     for wheel in wheels.fetch(pins, scratch):
         wheels.unpack(wheel, site)
-    _leave_out(site, contents.LEAVE_OUT[name])
-    for path in contents.ADD_EMPTY.get(name, ()):
+    layer = wanted(name)
+    _leave_out(site, (*contents.IN_NO_LAYER, *layer.leave_out))
+    for path in layer.add_empty:
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).touch()
     versions = wheels.pinned(pins)
@@ -47,7 +58,7 @@ def fill(name: str, folder: Path, scratch: Path) -> dict[str, str]:
         _standard_library(tree, folder / "py" / "lib", scratch / "stdlib")
         shutil.copyfile(HERE / START_FILE, folder / START_FILE)
         versions |= cache.provenance(tree)
-    bytecode.compile_below(site, keep_sources=name in contents.KEEP_SOURCES)
+    bytecode.compile_below(site, keep_sources=layer.keep_sources)
     _strip(folder)
     seal(folder)
     return versions

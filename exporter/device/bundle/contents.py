@@ -1,6 +1,8 @@
-"""What goes into each layer, and what is left out of it."""
+"""What goes into the core, and what is left out of every layer."""
 
 from __future__ import annotations
+
+from exporter.runtimes.record import Bundle
 
 # fmt: off
 GLIBC = (
@@ -28,50 +30,17 @@ NOT_OF_STDLIB = frozenset({
 """First parts of paths below `python3.13/`."""
 # fmt: on
 
-_IN_NO_LAYER = ("*.pyi", "*/tests/*", "*/include/*", "*.h", "*.a", "*.c", "*.pxd", "*.dist-info/*")
+IN_NO_LAYER = ("*.pyi", "*/tests/*", "*/include/*", "*.h", "*.a", "*.c", "*.pxd", "*.dist-info/*")
+"""Patterns of paths in any wheel; `*` matches any characters, `/` too."""
 
 KEEP = ("*.dist-info/METADATA",)
-"""Kept whatever the patterns below say: packages ask for their own version."""
+"""Kept whatever patterns say: packages ask for their own version."""
 
-LEAVE_OUT: dict[str, tuple[str, ...]] = {
-    "core": (
-        *_IN_NO_LAYER,
+CORE = Bundle(
+    megabytes=60,
+    leave_out=(
         *("numpy/f2py/*", "numpy/_pyinstaller/*", "numpy/doc/*", "numpy/random/lib/*"),
         *("numpy/_core/_*_tests.*.so", "numpy/_core/_simd.*.so", "numpy/random/_examples/*"),
     ),
-    "pte": _IN_NO_LAYER,
-    "onnx": (
-        *_IN_NO_LAYER,
-        # For programs in C: the Python module has all of it inside.
-        "onnxruntime/capi/libonnxruntime.so*",
-        *("onnxruntime/backend/*", "onnxruntime/datasets/*", "onnxruntime/quantization/*"),
-        *("onnxruntime/tools/*", "onnxruntime/transformers/*", "onnxruntime/*.txt"),
-    ),
-    "tflite": (
-        *_IN_NO_LAYER,
-        # For GPUs, and for a newer interface than the interpreter's, which has all inside.
-        *("ai_edge_litert/libLiteRtWebGpu*", "ai_edge_litert/libLiteRt.so"),
-        *("ai_edge_litert/aot/*", "ai_edge_litert/tools/*", "ai_edge_litert/vendors/*"),
-    ),
-    "ptl": (
-        *_IN_NO_LAYER,
-        *("torch/bin/*", "torch/share/*", "torch/test/*", "torch/onnx/*"),
-        *("torch/_dynamo/*", "torch/_inductor/*", "torch/_numpy/*", "torch/testing/_internal/?*/*"),
-        "torch/testing/_internal/common_*",
-        *("torch/lib/libtorchbind_test.so", "torch/lib/libjitbackend_test.so"),
-        *("torch/lib/libbackend_with_compiler.so", "torch/lib/libaoti_custom_ops.so"),
-    ),
-}
-"""Layer -> patterns of paths in its wheels; `*` matches any characters, `/` too."""
-
-KEEP_SOURCES = frozenset({"ptl"})
-"""Layers that need their sources beside the bytecode: importing torch reads comments of its own."""
-
-ADD_EMPTY: dict[str, tuple[str, ...]] = {
-    # Importing torch fails where this is missing; it is started only to share tensors.
-    "ptl": ("torch/bin/torch_shm_manager",),
-}
-"""Layer -> files that must exist and may be empty."""
-
-ABOUT_MB = {"core": 60, "pte": 4, "onnx": 21, "tflite": 14, "ptl": 146}
-"""Layer -> size of its download, for the progress line."""
+)
+"""Of numpy, which every runtime takes."""

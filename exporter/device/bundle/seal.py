@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from exporter.device.files import sha256
+from exporter.base.files import sha256
 
 LIST_FILE = "files.sha256"
 EPOCH_S = 315532800

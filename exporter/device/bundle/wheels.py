@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from exporter.base.text import last_line
 from exporter.errors import UserError
 
 PYTHON = "3.13"
@@ -57,6 +58,8 @@ def fetch(requirements: Path, folder: Path) -> tuple[Path, ...]:
     Raises:
         UserError: pip is missing, the network fails, or a hash differs; with the remedy.
     """
+    if not pinned(requirements):  # a runtime may need nothing but the core
+        return ()
     if importlib.util.find_spec("pip") is None:
         raise UserError(
             "pip is missing; it fetches the runtimes for devices.", f"{sys.executable} -m ensurepip"
@@ -100,6 +103,6 @@ def _refusal(said: str, requirements: Path) -> UserError:
         if found := re.search(pattern, said):
             name = found[1] if found.groups() else ""
             return UserError(message.format(requirements=requirements.name, found=name), hint)
-    errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
-    last = (errors or said.splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
+    errors = "\n".join(line for line in said.splitlines() if line.startswith("ERROR: "))
+    last = last_line(errors or said, "no reason given").removeprefix("ERROR: ")
     return UserError(f"pip could not download the wheels of {requirements.name}: {last}")
