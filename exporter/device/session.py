@@ -15,9 +15,9 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
-from exporter.device.adb import Completed, Device, Kept, quote
+from exporter.base.files import sha256
+from exporter.device.adb import Completed, Device, quote
 from exporter.device.bundle import CORE
-from exporter.device.files import sha256
 from exporter.device.job import (
     JOB_FILE,
     OUTPUTS_FILE,
@@ -28,12 +28,13 @@ from exporter.device.job import (
     read_result,
     to_json,
 )
+from exporter.device.kept import Kept
+from exporter.device.pack import AGENT_FILE, write_agent
 from exporter.device.refusals import Trouble, explain, named, one_line, recognize, refusal
 from exporter.device.survey import LOCK
+from exporter.device.transfer import pull, push
 from exporter.errors import DeviceError, FormatError
 from exporter.types import Tell, Tensors
-
-AGENT = Path(__file__).with_name("agent.py")
 
 _SILENCE_S = 20.0
 _CLEAN_S = 30.0
@@ -94,10 +95,11 @@ class Session:
         words = {"home": self._home, "lock": f"{self._home}/{LOCK}", "work": self._work}
         script = _OPEN.format(**{name: quote(word) for name, word in words.items()})
         with ExitStack() as stack:
-            kept = stack.enter_context(self._device.keep(script))
+            kept = stack.enter_context(Kept(self._device, script))
             if (line := kept.line()) != "ready":
                 raise self._refused(line, kept)
-            self._device.push(AGENT, f"{self._work}/{AGENT.name}")
+            with tempfile.TemporaryDirectory() as scratch:
+                push(self._device, write_agent(Path(scratch)), f"{self._work}/{AGENT_FILE}")
             self._stack = stack.pop_all()
         return self
 
@@ -123,7 +125,7 @@ class Session:
         if self._put.get(path.name) != digest:
             self._put.pop(path.name, None)
             self._tell(f"{path.name}: sending {path.stat().st_size / 1e6:.2f} MB")
-            self._device.push(path, remote)
+            push(self._device, path, remote)
             self._put[path.name] = digest
         return remote
 
@@ -156,7 +158,7 @@ class Session:
                 group=_GROUP_FILE,
                 core=quote(layers[CORE]),
                 overlay=quote(layers[job.format]),
-                agent=quote(f"{self._work}/{AGENT.name}"),
+                agent=quote(f"{self._work}/{AGENT_FILE}"),
             )
             started = time.monotonic()
             try:
@@ -191,7 +193,7 @@ class Session:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / JOB_FILE
             file.write_text(to_json(theirs), encoding="utf-8")
-            self._device.push(file, f"{folder}/{JOB_FILE}")
+            push(self._device, file, f"{folder}/{JOB_FILE}")
 
     def _results(self, job: Job, done: Completed, folder: str) -> tuple[Result, list[Tensors]]:
         if done.code and recognize(_last_words(done.stderr)) is Trouble.NO_SPACE:
@@ -201,13 +203,13 @@ class Session:
         with tempfile.TemporaryDirectory() as scratch:
             local = Path(scratch)
             try:
-                self._device.pull(f"{folder}/{RESULT_FILE}", local / RESULT_FILE)
+                pull(self._device, f"{folder}/{RESULT_FILE}", local / RESULT_FILE)
             except DeviceError as error:
                 if error.lost or not done.code:
                     raise
                 raise FormatError(_ending(done)) from error  # it did not come that far
             result = read_result(local)
-            self._device.pull(f"{folder}/{OUTPUTS_FILE}", local / OUTPUTS_FILE)
+            pull(self._device, f"{folder}/{OUTPUTS_FILE}", local / OUTPUTS_FILE)
             return result, read_outputs(local, job)
 
     def _refused(self, line: str | None, kept: Kept) -> DeviceError:

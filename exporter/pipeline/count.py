@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.device.bundle import Layer
 from exporter.device.emulator.counter import Counter
 from exporter.device.job import JOB_FILE, Job, read_outputs, to_json
-from exporter.device.session import AGENT
+from exporter.device.pack import write_agent
 from exporter.manifest import Artifact
 from exporter.pipeline.exported import Exported
 from exporter.types import Format, Instructions, Tensors
@@ -55,7 +55,8 @@ class Counting:
                 (folder / path.name).symlink_to(path.resolve())
             job = job_for(self.exported, artifact, runs=_RUNS, warmup=_WARMUP, marks=True)
             (folder / JOB_FILE).write_text(to_json(job), encoding="utf-8")
-            samples = self.counter.run(cpu, layer["core"], layer[artifact.format], AGENT, folder)
+            agent = write_agent(folder)
+            samples = self.counter.run(cpu, layer["core"], layer[artifact.format], agent, folder)
             outputs = read_outputs(folder, job)
         return Instructions(cpu, round(statistics.median(samples)), samples), outputs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from exporter.data.golden import write_golden
-from exporter.device import agent
 from exporter.device.job import JOB_FILE, Job, to_json
-from exporter.passes import FOR_FORMAT, SHARED, apply
-from exporter.quantize.pt2e import quantize
-from exporter.runtimes import TAKES_QUANTIZED_GRAPH, load_convert, load_runner
-from exporter.types import Format, Precision, Sample, Scheme, Signature, Tensors
+from exporter.device.pack import write_agent
+from exporter.passes import SHARED, apply, for_format
+from exporter.runtimes.load import load_convert, load_runner
+from exporter.types import FP32, INT8_STATIC, Format, Sample, Signature, Tensors, Variant
 from tests.support import Recorder, captured, job_for, samples_like
 
-AGENT = Path(agent.__file__)
+_PLACE = tempfile.TemporaryDirectory(prefix="agent-")
+AGENT = write_agent(Path(_PLACE.name))
 
 
 class Mixed(nn.Module):
@@ -101,10 +102,10 @@ def mixed(format: Format, folder: Path) -> Artifact:
     return made(format, folder, Mixed(), samples)
 
 
-def int8(format: Format, folder: Path, scheme: Scheme = Scheme.STATIC) -> Artifact:
-    """`Net` in int8, with four samples."""
+def int8(format: Format, folder: Path) -> Artifact:
+    """`Net` in static int8, with four samples."""
     samples = samples_like(4, torch.zeros(1, 3, 12, 12))
-    return made(format, folder, Net(), samples, scheme)
+    return made(format, folder, Net(), samples, INT8_STATIC)
 
 
 def made(
@@ -112,25 +113,21 @@ def made(
     folder: Path,
     module: nn.Module,
     samples: tuple[Sample, ...],
-    scheme: Scheme = Scheme.FLOAT,
+    variant: Variant = FP32,
 ) -> Artifact:
     """Converts as the pipeline does."""
     torch.manual_seed(0)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3)
     inputs = tuple(torch.from_numpy(x) for x in samples[0])
-    program = apply(captured(module, *inputs), (*SHARED, *FOR_FORMAT[format]))[0]
-    precision = Precision.FP32 if scheme is Scheme.FLOAT else Precision.INT8
-    if precision is Precision.INT8 and format in TAKES_QUANTIZED_GRAPH:
-        program = quantize(program, scheme, samples)
     job = job_for(
         module,
         *inputs,
         target=folder / f"m.{format}",
-        program=program,
-        precision=precision,
-        scheme=scheme,
-        calibration=samples if scheme is Scheme.STATIC else (),
+        program=apply(captured(module, *inputs), SHARED)[0],
+        variant=variant,
+        calibration=samples,
+        passes=for_format(format),
     )
     load_convert(format)(job, Recorder())
     return Artifact(format, job.target, job.signature, samples)

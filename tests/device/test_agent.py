@@ -3,29 +3,33 @@ measures, and refuses in one sentence. `test_agent_arm.py` runs it as ARM code."
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from ai_edge_quantizer import quantizer, recipe
 from torch import nn
 
+import exporter.runtimes
+from exporter.device import pack
 from exporter.device.job import JOB_FILE, OUTPUTS_FILE, RESULT_FILE, Job, read_outputs, read_result
 from exporter.errors import FormatError
 from exporter.runtimes.onnx.convert import convert as to_onnx
 from exporter.runtimes.tflite.convert import float_file
 from exporter.runtimes.tflite.signature import sign
-from exporter.types import Format
+from exporter.types import Format, TensorSpec
 from tests.device.agents import AGENT, Artifact, assert_same, changed, int8, made, mixed, ran
 from tests.device.agents import written as write
 from tests.support import Recorder, job_for, samples_like
@@ -181,7 +185,7 @@ def test_a_job_that_does_not_fit_is_refused(artifact, tmp_path, change, words):
         ("", "job.json is no JSON"),
         ("[1]", "job.json lacks format"),
         ('{"format": 3}', "format is 3, which is no str"),
-        ('{"format": "exe"}', "format 'exe' is none of pte, onnx, tflite, ptl"),
+        ('{"format": "exe"}', "format 'exe' is none of onnx, pte, ptl, tflite"),
         ('{"format": "pte"}', "job.json lacks model"),
         (b"\xff\xfe{", "job.json is no JSON"),
     ],
@@ -279,12 +283,71 @@ def test_a_bug_keeps_its_traceback_and_no_earlier_result(artifact, tmp_path, mon
     assert not (tmp_path / "job" / OUTPUTS_FILE).exists()
 
 
-def test_it_stands_alone():
-    """It is pushed to a device without this package, whose Python has numpy and one runtime."""
-    imported = set()
-    for node in ast.walk(ast.parse(AGENT.read_text())):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add(str(node.module).split(".")[0])
-    assert imported <= sys.stdlib_module_names | {"numpy"}
+def test_it_stands_alone(artifact, tmp_path):
+    """The device's Python has no package of ours, and no others than numpy and one runtime."""
+    job = artifact(Format.ONNX).job(tmp_path / "job")
+    (tmp_path / "site").mkdir()
+    for package in (np, onnxruntime):
+        home = Path(str(package.__file__)).parent
+        for folder in (home, *home.parent.glob(f"{home.name}.libs")):
+            (tmp_path / "site" / folder.name).symlink_to(folder)
+    started = subprocess.run(
+        [sys.executable, "-S", "-P", AGENT, tmp_path / "job"],
+        env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert started.returncode == 0, started.stderr
+    assert_same(read_outputs(tmp_path / "job", job), artifact(Format.ONNX).on_host())
+
+
+FIFTH = """
+class Engine:
+    name, failures = "mirror 1.0", ()
+
+    def __init__(self, model, threads, refusal):
+        self._model = model
+
+    def load(self):
+        assert self._model.read_text() == "turn"
+
+    def bind(self, inputs, outputs):
+        assert (inputs, outputs) == ([("x", "float32")], [("y", "float32")])
+
+    def feed(self, sample):
+        return sample[0]
+
+    def invoke(self, inputs):
+        return turned(inputs)
+
+    def collect(self, outputs):
+        return [outputs]
+"""
+
+
+def test_a_runtime_that_it_never_heard_of_runs(tmp_path, monkeypatch):
+    """By its folder alone, with what it brings beside its engine."""
+    folder = tmp_path / "runtimes" / "mirror"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "engine.py").write_text("from .engine_turns import turned\n" + FIFTH)
+    (folder / "engine_turns.py").write_text("def turned(x):\n    return x[..., ::-1]\n")
+    (folder / "convert.py").write_text("import exporter\n")
+    places = [*exporter.runtimes.__path__, str(folder.parent)]
+    monkeypatch.setattr(exporter.runtimes, "__path__", places)
+    fifth = SimpleNamespace(format="mirror")
+    monkeypatch.setattr(pack, "runtimes", lambda: (*exporter.runtimes.runtimes(), fifth))
+    agent = pack.write_agent(tmp_path)
+    with zipfile.ZipFile(agent) as archive:
+        names = [n for n in archive.namelist() if "mirror" in n]
+    assert [Path(name).name for name in names] == ["__init__.py", "engine.py", "engine_turns.py"]
+
+    (tmp_path / "m.mirror").write_text("turn")
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.savez(tmp_path / "x.npz", **{"input/x": x})
+    takes, gives = TensorSpec("x", (3,), "float32"), TensorSpec("y", (3,), "float32")
+    job = write(Job("mirror", "m.mirror", "x.npz", (takes,), (gives,), runs=2), tmp_path)
+    assert ran(tmp_path, (sys.executable, agent)) == 0
+    assert read_result(tmp_path).runtime == "mirror 1.0"
+    assert_same(read_outputs(tmp_path, job), [(row[::-1],) for row in x])

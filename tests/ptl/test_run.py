@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from exporter.runtimes.ptl.archive import read_stored
 from exporter.runtimes.ptl.convert import convert
 from exporter.runtimes.ptl.describe import describe
 from exporter.runtimes.ptl.run import Runner
-from exporter.types import Precision, Scheme
+from exporter.types import INT8_DYNAMIC, Compute, Precision, Scheme
 from tests.support import Recorder, job_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -139,12 +140,12 @@ def test_a_description_runs_nothing_from_the_file(path: Path, tmp_path: Path) ->
 
 
 def test_a_file_called_int8_that_is_float_inside_shows(tmp_path: Path) -> None:
-    """A job that says int8 over a float program: the bytes tell."""
+    """A job that says int8 with a recipe that leaves the large layer float: the bytes tell."""
     path = tmp_path / "m.ptl"
-    job = job_for(
-        nn.Linear(64, 64), torch.randn(1, 64), target=path,
-        precision=Precision.INT8, scheme=Scheme.DYNAMIC,
-    )  # fmt: skip
-    convert(job, Recorder())
+    net = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 4))
+    job = job_for(net, torch.randn(1, 64), target=path, variant=INT8_DYNAMIC)
+    assert job.recipe is not None
+    recipe = job.recipe.with_compute({"linear": Compute.FLOAT})
+    convert(replace(job, recipe=recipe), Recorder())
     stored = describe(path).weight_bytes
     assert stored.get("int8", 0) < stored["float32"]

@@ -91,7 +91,7 @@ def test_integer_inputs_and_outputs_are_quantized_here(tmp_path: Path) -> None:
     for stored in (content, sign(content, job.signature)):  # without and with our metadata
         job.target.write_bytes(stored)
         with Runner(job.target) as runner:
-            assert runner._inputs[0]["dtype"] is np.int8
+            assert runner._engine._takes[0]["dtype"] is np.int8
             assert runner.inputs[0].dtype == "float32"
             assert models.sqnr(eager(module)(sample), runner.run(sample)) > 25
 

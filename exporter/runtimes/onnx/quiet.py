@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import warnings
 from collections.abc import Iterator
+
+from exporter.base.quiet import hushed
 
 
 @contextlib.contextmanager
@@ -16,15 +17,9 @@ def quiet() -> Iterator[None]:
     torch.onnx prints its progress, and onnxruntime.quantization advises on the root logger; what
     matters of it is in our own notes. Errors still raise.
     """
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        hushed(logging.WARNING),
+    ):
+        yield

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from exporter.errors import FormatError
 from exporter.runtimes.onnx.session import open_session, run_fn
 from exporter.types import Sample, Tensors, TensorSpec
@@ -32,20 +30,20 @@ class Runner:
     def __init__(self, path: Path, threads: int = 1) -> None:
         if not path.is_file():
             raise FormatError(f"there is no file {path.name}")
-        self._session = open_session(path, threads=threads)
-        self._run = run_fn(self._session)
+        engine = open_session(path, threads=threads)
+        self._run = run_fn(engine)
         self.inputs: tuple[TensorSpec, ...] = tuple(
             TensorSpec(
                 i.name, tuple(d if isinstance(d, int) else FREE for d in i.shape), _dtype(i.type)
             )
-            for i in self._session.get_inputs()
+            for i in engine.session.get_inputs()
         )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        del self._run, self._session
+        del self._run
 
     def run(self, sample: Sample) -> Tensors:
         """Outputs for one sample, each an array of its own.
@@ -57,7 +55,7 @@ class Runner:
             raise FormatError(f"{len(self.inputs)} inputs are needed, {len(sample)} were given")
         for spec, array in zip(self.inputs, sample, strict=True):
             _validate(spec, array.shape, array.dtype.name)
-        return self._run(tuple(np.ascontiguousarray(a).reshape(a.shape) for a in sample))
+        return self._run(sample)
 
 
 def _validate(spec: TensorSpec, shape: tuple[int, ...], dtype: str) -> None:

@@ -1,23 +1,19 @@
-"""Opens a model file in ONNX Runtime, on the CPU."""
+"""Opens a model file in ONNX Runtime on this machine."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime
 
 from exporter.errors import FormatError
+from exporter.runtimes.onnx.engine import Engine
 from exporter.types import RunFn, Sample, Tensors
-
-_ERRORS_ONLY = 3
-"""ONNX Runtime's severity scale: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal."""
 
 
 def open_session(
     path: Path, *, threads: int = 1, optimise: bool = True, optimised_copy: Path | None = None
-) -> onnxruntime.InferenceSession:
+) -> Engine:
     """Loads a model.
 
     Args:
@@ -29,37 +25,27 @@ def open_session(
     Raises:
         FormatError: the runtime does not accept the file.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY + 1
+    engine = Engine(path, threads, FormatError)
     level = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    if not optimise:
+        engine.options.graph_optimization_level = level.ORT_DISABLE_ALL
     if optimised_copy:
-        options.optimized_model_filepath = str(optimised_copy)
+        engine.options.optimized_model_filepath = str(optimised_copy)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no other base class
-        reason = short(error).replace(str(path), path.name)
+        engine.load()
+    except engine.failures as error:
+        reason = engine.cause(error).replace(str(path), path.name)
         raise FormatError(f"ONNX Runtime cannot load {path.name}: {reason}") from error
+    return engine
 
 
-def run_fn(session: onnxruntime.InferenceSession) -> RunFn:
+def run_fn(engine: Engine) -> RunFn:
     """Runs samples by position: the sample's order is that of the model's inputs."""
-    names = [i.name for i in session.get_inputs()]
 
     def run(sample: Sample) -> Tensors:
         try:
-            outputs: Sequence[object] = session.run(None, dict(zip(names, sample, strict=True)))
-        except Exception as error:
-            raise FormatError(f"ONNX Runtime failed: {short(error)}") from error
-        return tuple(outputs)  # type: ignore[arg-type]  # tensors all: torch exports no sequences
+            return tuple(engine.collect(engine.invoke(engine.feed(sample))))
+        except engine.failures as error:
+            raise FormatError(f"ONNX Runtime failed: {engine.cause(error)}") from error
 
     return run
-
-
-def short(error: Exception) -> str:
-    """The first line of a toolchain's message, without its error code and length-limited."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", lines[0])
-    return text if len(text) <= 300 else text[:297] + "..."

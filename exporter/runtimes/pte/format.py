@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-METHOD = "forward"
-
 DTYPES = {
     0: "uint8",
     1: "int8",

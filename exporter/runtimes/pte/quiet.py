@@ -1,27 +1,12 @@
-"""Keeps the toolchain's and the runtime's chatter off the user's terminal, and keeps it for us."""
+"""Keeps the runtime's chatter off the user's terminal, and keeps it for us."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Warnings and log records below CRITICAL of this process's Python code are dropped inside."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+from exporter.base.quiet import STDERR, redirected
 
 
 class NativeLog:
@@ -36,15 +21,8 @@ class NativeLog:
     @contextmanager
     def capturing(self) -> Iterator[None]:
         """Sends standard error into this log; costs microseconds."""
-        sys.stderr.flush()
-        terminal = os.dup(2)
-        os.dup2(self._file.fileno(), 2)
-        try:
-            with redirect_stderr(self._file):
-                yield
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+        with redirected(self._file.fileno(), STDERR), redirect_stderr(self._file):
+            yield
 
     def take(self) -> str:
         """What was written since the last time."""

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from exporter.errors import FormatError
-from exporter.runtimes.pte.format import DTYPES, METHOD, is_pte
+from exporter.runtimes.pte.engine import METHOD, as_array
+from exporter.runtimes.pte.format import DTYPES, is_pte
 from exporter.runtimes.pte.kernels import runtime
 from exporter.runtimes.pte.quiet import NativeLog
-from exporter.types import Array, Sample, Tensors, TensorSpec
+from exporter.types import Sample, Tensors, TensorSpec
 
 _CODES = {
     0x01: "internal error",
@@ -87,7 +88,9 @@ class Runner:
                 outputs = self._method.call(tensors)
             except RuntimeError as error:
                 raise FormatError(f"ExecuTorch fails to run: {self._why(error)}") from error
-        return tuple(_array(o) for o in outputs)
+        return tuple(
+            o.numpy().copy() if isinstance(o, torch.Tensor) else as_array(o) for o in outputs
+        )
 
     def _validate(self, sample: Sample) -> None:
         if len(sample) != len(self.inputs):
@@ -112,8 +115,3 @@ def _inputs(meta: Any) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(f"input_{i}", tuple(t.sizes()), DTYPES[t.dtype()]) for i, t in enumerate(tensors)
     )
-
-
-def _array(output: object) -> Array:
-    value = output if isinstance(output, torch.Tensor) else torch.tensor(output)
-    return value.numpy().copy()
