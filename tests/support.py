@@ -8,8 +8,25 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+from exporter.passes import Pass, apply
+from exporter.passes.graph import Graph
+from exporter.quantize import decide
+from exporter.quantize.marker import mark
+from exporter.quantize.ranges import observe
+from exporter.quantize.recipe import Recipe
 from exporter.runtimes.api import ConvertJob
-from exporter.types import Precision, RunFn, Sample, Scheme, Signature, Stage, Tensors, TensorSpec
+from exporter.types import (
+    FP32,
+    Precision,
+    RunFn,
+    Sample,
+    Scheme,
+    Signature,
+    Stage,
+    Tensors,
+    TensorSpec,
+    Variant,
+)
 
 
 class Flat(torch.nn.Module):
@@ -59,22 +76,43 @@ def signature_of(module: torch.nn.Module, *inputs: torch.Tensor) -> Signature:
     )
 
 
+def decided(
+    program: ExportedProgram, variant: Variant, calibration: tuple[Sample, ...] = ()
+) -> tuple[ExportedProgram, Recipe | None]:
+    """A marked copy of a captured program, and what the pipeline would decide for it."""
+    copy = Graph(program).finish()
+    recipe = None
+    if variant.precision is Precision.INT8:
+        observed = observe(copy, calibration) if variant.scheme is Scheme.STATIC else None
+        recipe = decide.recipe(copy, variant.scheme, observed)
+    mark(copy)
+    return copy, recipe
+
+
 def job_for(
     module: torch.nn.Module,
     *inputs: torch.Tensor,
     target: Path,
     program: ExportedProgram | None = None,
-    precision: Precision = Precision.FP32,
-    scheme: Scheme = Scheme.FLOAT,
+    variant: Variant = FP32,
     calibration: tuple[Sample, ...] = (),
+    recipe: Recipe | None = None,
+    passes: tuple[Pass, ...] = (),
 ) -> ConvertJob:
-    """A convert job for a small module; `program` defaults to the captured float program."""
+    """A convert job for a small module.
+
+    Args:
+        program: captured and unmarked; by default the captured module without any passes.
+        recipe: in place of what would be decided.
+        passes: of the format, applied to the marked program.
+    """
+    marked, made = decided(program or captured(module, *inputs), variant, calibration)
     return ConvertJob(
-        program=program or captured(module, *inputs),
+        program=apply(marked, passes)[0],
         signature=signature_of(module, *inputs),
-        precision=precision,
-        scheme=scheme,
-        calibration=calibration,
+        variant=variant,
+        recipe=recipe or made,
+        calibration=calibration[:32] if variant.scheme is Scheme.STATIC else (),
         example=tuple(x.numpy() for x in inputs),
         dynamic_batch=False,
         target=target,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.fx import GraphModule, Node
 
+from exporter.quantize.marker import carry
+from exporter.quantize.weights import to_int8
+
 aten = torch.ops.aten
 
-_TINY = 2.0**-24
-"""Scale of a row of zeros; any would do but zero."""
 
-
-def quantize_embeddings(model: GraphModule) -> int:
-    """Replaces each float embedding lookup in place.
+def quantize_embeddings(model: GraphModule, wanted: Callable[[Node], bool]) -> int:
+    """Replaces float embedding lookups in place.
 
     Given:
         y = embedding(table[n, d] float32, indices)
@@ -24,6 +26,7 @@ def quantize_embeddings(model: GraphModule) -> int:
 
     Args:
         model: a graph after `convert_pt2e`, so that the multiplication itself stays float.
+        wanted: says of a lookup whether it is to be replaced.
 
     Returns:
         How many lookups were replaced.
@@ -31,7 +34,7 @@ def quantize_embeddings(model: GraphModule) -> int:
     tables: dict[str, tuple[str, str]] = {}
     lookups = [n for n in model.graph.nodes if n.target is aten.embedding.default]
     replaced = 0
-    for node in lookups:
+    for node in filter(wanted, lookups):
         table = node.args[0]
         if not isinstance(table, Node) or table.op != "get_attr":
             continue
@@ -48,21 +51,8 @@ def quantize_embeddings(model: GraphModule) -> int:
     return replaced
 
 
-def rows_to_int8(table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symmetric int8 rows (-127..127) and their scales.
-
-    Args:
-        table: float32, shape (rows, width).
-
-    Returns:
-        int8 of the same shape, and float32 scales of shape (rows, 1).
-    """
-    scales = (table.abs().amax(dim=1, keepdim=True) / 127).clamp(min=_TINY)
-    return (table / scales).round().clamp(-127, 127).to(torch.int8), scales
-
-
 def _store(model: GraphModule, weight: torch.Tensor, index: int) -> tuple[str, str]:
-    rows, scales = rows_to_int8(weight.detach())
+    rows, scales = (torch.from_numpy(x) for x in to_int8(weight.detach().numpy(), (0,)))
     names = (f"_embedding_rows_{index}", f"_embedding_scales_{index}")
     model.register_buffer(names[0], rows)
     model.register_buffer(names[1], scales)
@@ -79,6 +69,7 @@ def _replace(model: GraphModule, node: Node, rows_name: str, scales_name: str) -
         result = graph.call_function(aten.mul.Tensor, (as_float, scales))
     for new in (rows, scales, as_float, result):
         new.meta["stack_trace"] = node.meta.get("stack_trace")
+        carry(node, new)
     node.replace_all_uses_with(result)
     graph.erase_node(node)
 

@@ -8,6 +8,8 @@ import operator
 import torch
 from torch.fx import GraphModule, Node
 
+from exporter.base.graphs import copy_for_each_reader
+
 aten = torch.ops.aten
 
 _SPLITS = {aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default}
@@ -20,10 +22,7 @@ def own_constants(model: GraphModule) -> None:
     of them in float: tied weights, or folded batch norms with equal biases.
     """
     for node in [n for n in model.graph.nodes if n.op == "get_attr"]:
-        for user in list(node.users)[1:]:
-            with model.graph.inserting_after(node):
-                copy = model.graph.node_copy(node)
-            user.replace_input_with(node, copy)
+        copy_for_each_reader(node)
 
 
 def pieces_as_slices(model: GraphModule) -> None:

@@ -1,8 +1,9 @@
-"""ExecuTorch's XNNPACK quantizer, with what it leaves out or takes too far."""
+"""ExecuTorch's XNNPACK quantizer, told what to quantize by a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -12,8 +13,9 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     get_symmetric_quantization_config,
 )
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
-from torch.fx import GraphModule, Interpreter, Node
-from torchao.quantization.pt2e import HistogramObserver, ObserverBase, PerChannelMinMaxObserver
+from executorch.backends.xnnpack.utils.utils import get_groups_from_conv
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import MinMaxObserver, ObserverBase, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationSpec,
@@ -21,78 +23,62 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
+from exporter.quantize.marker import key
+from exporter.quantize.operators import MOVES, REORDERS, is_depthwise, is_float
 from exporter.quantize.prepared import own_constants, pieces_as_slices
-from exporter.types import Scheme
+from exporter.quantize.recipe import Range, Recipe
+from exporter.quantize.weights import SMALLEST_SCALE
+from exporter.types import Compute
 
 aten = torch.ops.aten
 
-RANGE_LIMIT = 1e4
-"""Magnitude from which a tensor is a mask or a sentinel, which no int8 scale can hold: -10000 is
-the smallest that attention masks are made of."""
-
-SMALLEST_SCALE = 2.0**-20
-"""The base's 2^-12 takes the bits from any tensor, or channel of a weight, whose values stay below
-0.03, such as probabilities of many classes. Much smaller, and XNNPACK refuses a layer whose output
-is all zeros: it takes input scale x weight scale / output scale below 256 only."""
-
 _CONVS = {aten.conv1d.default, aten.conv2d.default}
-_GEMMS = {*_CONVS, aten.linear.default}
-_CLAMPS = {aten.hardtanh.default, aten.hardtanh_.default}
-_PRODUCTS = {aten.mul.Tensor, aten.mul_.Tensor, aten.mul.Scalar, aten.div.Tensor}
+_TRANSPOSED = {aten.conv_transpose1d.default, aten.conv_transpose2d.input}
+_GEMMS = {*_CONVS, *_TRANSPOSED, aten.linear.default}
+_BOUNDED = {aten.hardtanh.default, aten.hardtanh_.default}
+_CLAMPS = {aten.relu.default, aten.relu_.default, *_BOUNDED}
 _RELU6 = {aten.relu6.default, aten.relu6_.default}
-_MOVES = {
-    aten.slice.Tensor,
-    aten.select.int,
-    aten.unsqueeze.default,
-    aten.squeeze.default,
-    aten.squeeze.dim,
-    aten.permute.default,
-    aten.transpose.int,
-    aten.reshape.default,
-    aten.view.default,
-    aten.flatten.using_ints,
-}
-"""The base knows some of them, but not after one that it does not know."""
-
 _WITH_NUMBER = {aten.add.Tensor: aten.add.Scalar, aten.mul.Tensor: aten.mul.Scalar}
 
 
 class MobileQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
-    """Per-channel symmetric int8 weights, per-tensor activations, static or dynamic.
+    """Per-channel symmetric int8 weights, per-tensor activations, each layer as the recipe says.
 
     Differs from its base in several points, each for both runtimes that lower the result:
+    - what the recipe leaves float is left alone, and so is what lies inside a captured operator
+      that a pass has written out in several: no range of it is known;
+    - one file can hold static and dynamic layers; a convolution before ReLU is quantized with
+      dynamic activations too (the base skips it), a depthwise one never (no kernel);
     - ReLU6 is a clamp, and a clamp after a convolution or linear layer belongs to it, so that its
       input is never quantized over a range that is thrown away;
-    - a convolution before ReLU is quantized with dynamic activations too (the base skips it);
-    - operators that touch integers are left alone (the base quantizes any `cat`);
     - an integer plus or times a number stays one (the base makes the number a float tensor);
-    - layers of a constant stay float: its int8 form would be kept without its run-time scale;
-    - operators that touch values no int8 scale can hold, such as attention masks, stay float;
-    - a sum that is normalized by layer stays float: the stream of a transformer has a few values
-      so large that int8 leaves little of the others (a trained MiniLM has an SQNR of 6 dB with it
-      in int8, 11 dB without);
     - layers that share a bias or a weight are all quantized (the base takes the first);
     - tensors of small values keep them, see `SMALLEST_SCALE`;
-    - a slice has the range of what it is cut from (with its own, a `.pte` does not load).
+    - what only picks or reorders elements of an int8 tensor stays int8, whatever the recipe says of
+      it: the numbers are the same. It has the range of what it reads (with its own, a `.pte` does
+      not load).
 
     Args:
-        scheme: static or dynamic activations.
-        sample: one calibration sample (static only), to see which values are beyond int8.
+        recipe: whose nodes the marks of the model name.
+
+    Attributes:
+        ranges: name of a node -> range of its output; filled when the model is annotated.
     """
 
     # Patterns of training-time quantization are in vain here, and building them takes seconds.
     SUPPORTED_PATTERNS: ClassVar = [p for p in XNNPACKQuantizer.SUPPORTED_PATTERNS if not p.is_qat]
 
-    def __init__(self, scheme: Scheme, sample: tuple[torch.Tensor, ...] = ()) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self._config = _config(scheme)
-        self._sample = sample
-        self.set_global(self._config)
+        self.ranges: Mapping[str, Range] = {}
+        self._recipe = recipe
+        self._static, self._dynamic = _config(is_dynamic=False), _config(is_dynamic=True)
+        self.set_global(self._static)
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Writes ReLU6 as the clamp that it is, then what the base does to float operators."""
         for node in model.graph.nodes:
-            if node.target in _WITH_NUMBER and not (_is_float(node) or _all_nodes(node)):
+            if node.target in _WITH_NUMBER and not (is_float(node) or _all_nodes(node)):
                 node.target = _WITH_NUMBER[node.target]
             if node.op == "call_function" and node.target in _RELU6:
                 node.target = aten.hardtanh.default
@@ -103,53 +89,87 @@ class MobileQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Marks what to quantize; what is marked first, the base leaves as it is."""
-        exact = _beyond_int8(model, self._sample)
-        for node in (*exact, *_constant_products(model), *_residual_streams(model)):
-            node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
-        if self._config.input_activation.is_dynamic:
-            self._annotate_dynamic_convs(model)
-        else:
-            self._annotate_clamped(model)
+        self.ranges = ranges_of(model, self._recipe)
+        for node in _free(model):
+            if node.target in MOVES:
+                continue
+            match self._compute(node):
+                case Compute.DYNAMIC if _has_dynamic_kernel(node):
+                    node.meta[Q_ANNOTATION_KEY] = _inputs_of(node, self._dynamic)
+                case Compute.STATIC if self._has_ranges(node):
+                    pass
+                case _:
+                    node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(_annotated=True)
+        self._annotate_clamped(model)
         super().annotate(model)
         _annotate_moves(model)
         return model
 
+    def _compute(self, node: Node) -> Compute:
+        step = self._recipe.by_node.get(key(node) or "")
+        return step.compute if step else Compute.FLOAT
+
+    def _has_ranges(self, node: Node) -> bool:
+        """Whether the ranges of what it reads and gives are known, constants aside.
+
+        None is needed between a layer and the clamp that is one with it.
+        """
+        layer, clamp = node, _clamp_after(node)
+        before = node.args[0] if node.target in _CLAMPS else None
+        if isinstance(before, Node) and _clamp_after(before) is node:
+            layer, clamp = before, node
+        read = [n for n in layer.all_input_nodes if n.op != "get_attr"]
+        return all(n.name in self.ranges for n in (*read, clamp or layer))
+
     def _annotate_clamped(self, model: GraphModule) -> None:
-        for clamp in _free(model, _CLAMPS):
-            gemm = clamp.args[0]
-            if not isinstance(gemm, Node) or gemm.target not in _GEMMS:
-                continue
-            if len(gemm.users) > 1 or Q_ANNOTATION_KEY in gemm.meta:
-                continue
-            gemm.meta[Q_ANNOTATION_KEY] = self._inputs_of(gemm)
-            clamp.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-                output_qspec=self._config.output_activation, _annotated=True
-            )
-
-    def _annotate_dynamic_convs(self, model: GraphModule) -> None:
-        for conv in _free(model, {aten.conv2d.default}):
-            if not _is_depthwise(conv):
-                conv.meta[Q_ANNOTATION_KEY] = self._inputs_of(conv)
-
-    def _inputs_of(self, gemm: Node) -> QuantizationAnnotation:
-        activation, weight = gemm.args[:2]
-        return QuantizationAnnotation(
-            input_qspec_map={
-                activation: self._config.input_activation,
-                weight: self._config.weight,
-            },
-            _annotated=True,
-        )
+        for gemm in _free(model):
+            clamp = _clamp_after(gemm)
+            if clamp and clamp.target in _BOUNDED and Q_ANNOTATION_KEY not in clamp.meta:
+                gemm.meta[Q_ANNOTATION_KEY] = _inputs_of(gemm, self._static)
+                clamp.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                    output_qspec=self._static.output_activation, _annotated=True
+                )
 
 
-def _config(scheme: Scheme) -> QuantizationConfig:
-    base = get_symmetric_quantization_config(
-        is_per_channel=True, is_dynamic=scheme is Scheme.DYNAMIC
-    )
+def ranges_of(model: GraphModule, recipe: Recipe) -> dict[str, Range]:
+    """Ranges of a rewritten program's tensors, by the marks of its nodes.
+
+    The range of a captured operator belongs to what others read of it. Of the tensors inside one
+    that was written out in several, those have a range that it only moves.
+
+    Args:
+        model: the program as a module; its inputs are those of the recipe, in order.
+        recipe: decisions and ranges of the captured program.
+
+    Returns:
+        Name of a node -> range of its output.
+    """
+    inputs = [n for n in model.graph.nodes if n.op == "placeholder"]
+    found = {n: r for n, r in zip(inputs, recipe.inputs, strict=True) if r}
+    parts: dict[str, list[Node]] = defaultdict(list)
+    for node in model.graph.nodes:
+        if node.op == "call_function" and (name := key(node)) in recipe.by_node:
+            parts[str(name)].append(node)
+    for name, nodes in parts.items():
+        known = recipe.by_node[name].range
+        ends = [n for n in nodes if not set(nodes).issuperset(n.users)]
+        if known and len(ends) == 1:
+            found[ends[0]] = known
+    for node in reversed(model.graph.nodes):
+        if node.target in REORDERS and node in found and node.args[0].op == "call_function":
+            found.setdefault(node.args[0], found[node])
+    for node in model.graph.nodes:
+        if node.target in MOVES and node.args[0] in found:
+            found[node] = found[node.args[0]]
+    return {node.name: known for node, known in found.items()}
+
+
+def _config(*, is_dynamic: bool) -> QuantizationConfig:
+    base = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=is_dynamic)
     weight = _observed(base.weight, PerChannelMinMaxObserver)
-    if scheme is Scheme.DYNAMIC:
+    if is_dynamic:
         return replace(base, weight=weight)
-    activation = _observed(base.input_activation, HistogramObserver)
+    activation = _observed(base.input_activation, MinMaxObserver)
     return replace(base, weight=weight, input_activation=activation, output_activation=activation)
 
 
@@ -157,10 +177,23 @@ def _observed(spec: QuantizationSpec, observer: type[ObserverBase]) -> Quantizat
     return replace(spec, observer_or_fake_quant_ctr=observer.with_args(eps=SMALLEST_SCALE))
 
 
+def _inputs_of(gemm: Node, config: QuantizationConfig) -> QuantizationAnnotation:
+    activation, weight = gemm.args[:2]
+    assert isinstance(activation, Node)
+    assert isinstance(weight, Node)
+    channels = int(gemm.target in _TRANSPOSED)
+    return QuantizationAnnotation(
+        input_qspec_map={
+            activation: config.input_activation,
+            weight: replace(config.weight, ch_axis=channels),
+        },
+        _annotated=True,
+    )
+
+
 def _annotate_moves(model: GraphModule) -> None:
-    """What only picks or reorders elements of a quantized tensor shares its range."""
-    for move in _free(model, _MOVES):
-        source = move.args[0]
+    for move in _free(model):
+        source = move.args[0] if move.target in MOVES else None
         annotation = source.meta.get(Q_ANNOTATION_KEY) if isinstance(source, Node) else None
         if annotation and annotation.output_qspec:
             shared = SharedQuantizationSpec(source)
@@ -169,93 +202,47 @@ def _annotate_moves(model: GraphModule) -> None:
             )
 
 
-def _free(model: GraphModule, targets: set[torch._ops.OpOverload]) -> Iterator[Node]:
-    """The calls of `targets` that nothing has marked yet."""
+def _free(model: GraphModule) -> Iterator[Node]:
+    """The calls that nothing has marked yet."""
     for node in model.graph.nodes:
-        called = node.op == "call_function" and node.target in targets
-        if called and Q_ANNOTATION_KEY not in node.meta:
+        if node.op == "call_function" and Q_ANNOTATION_KEY not in node.meta:
             yield node
 
 
-def _is_depthwise(conv: Node) -> bool:
-    """One input channel per group; no runtime has a dynamic int8 kernel for it.
-
-    XNNPACK takes the first layer over a grayscale image, one group of one channel, for the same.
-    """
-    weight = conv.args[1]
-    assert isinstance(weight, Node)
-    return bool(weight.meta["val"].shape[1] == 1)
+def _clamp_after(gemm: Node) -> Node | None:
+    """The clamp that is one with a convolution or linear layer, or None."""
+    user = next(iter(gemm.users), None)
+    alone = gemm.target in _GEMMS and len(gemm.users) == 1
+    return user if alone and user is not None and user.target in _CLAMPS else None
 
 
-def _constant_products(model: GraphModule) -> list[Node]:
-    """Linear layers and convolutions of what no input has a part in, such as first states."""
-    constants: set[Node] = set()
-    for node in model.graph.nodes:
-        inner = node.op in ("get_attr", "call_function")
-        if inner and constants.issuperset(node.all_input_nodes):
-            constants.add(node)
-    return [node for node in model.graph.nodes if node in constants and node.target in _GEMMS]
+def _has_dynamic_kernel(node: Node) -> bool:
+    """Whether both runtimes' lowering takes a layer with activations quantized at run time."""
+    activation, weight = node.args[:2] if node.target in _GEMMS else (None, None)
+    if not isinstance(activation, Node) or not isinstance(weight, Node):
+        return False
+    if weight.op != "get_attr" or _is_constant(activation):
+        return False
+    if node.target is aten.conv_transpose2d.input:
+        return bool(get_groups_from_conv(node) == 1)
+    return node.target is aten.linear.default or (
+        node.target is aten.conv2d.default and not is_depthwise(node)
+    )
 
 
-def _residual_streams(model: GraphModule) -> list[Node]:
-    """Sums that go into a layer norm, whatever else reads them."""
-    sums = {aten.add.Tensor, aten.add_.Tensor}
-    return [
-        node
-        for node in model.graph.nodes
-        if node.target in sums and any(u.target is aten.layer_norm.default for u in node.users)
-    ]
-
-
-def _beyond_int8(model: GraphModule, sample: tuple[torch.Tensor, ...]) -> list[Node]:
-    """Operators that touch what is not float32 or, run on `sample`, is not tame.
-
-    Also all that leads to a factor of something huge: transformers make a mask as
-    `(1 - keep) * -3.4e38`, where the smallest rounding of `keep` would hide every token.
-    """
-    wild = _WildValues(model)
-    if sample:
-        with torch.no_grad():
-            wild.run(*sample)
-    exact = _ancestors(n for n in wild.found if n.target in _PRODUCTS)
-    calls = (n for n in model.graph.nodes if n.op == "call_function")
-    unfit = {n for n in model.graph.nodes if n in wild.found or not _is_float(n)}
-    return [n for n in calls if n in exact or not unfit.isdisjoint((n, *n.all_input_nodes))]
-
-
-def _ancestors(nodes: Iterable[Node]) -> set[Node]:
-    found: set[Node] = set()
-    waiting = [source for node in nodes for source in node.all_input_nodes]
+def _is_constant(node: Node) -> bool:
+    """Whether no input has a part in it, such as in a first state: its int8 form would be folded,
+    and its run-time scale would not."""
+    waiting, seen = [node], set[Node]()
     while waiting:
         node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting.extend(node.all_input_nodes)
-    return found
+        if node.op == "placeholder":
+            return False
+        if node not in seen:
+            seen.add(node)
+            waiting += node.all_input_nodes
+    return True
 
 
 def _all_nodes(node: Node) -> bool:
     return all(isinstance(argument, Node) for argument in node.args)
-
-
-def _is_float(node: Node) -> bool:
-    value = node.meta.get("val")
-    return not isinstance(value, torch.Tensor) or value.dtype == torch.float32
-
-
-class _WildValues(Interpreter):
-    """Runs a graph and keeps the nodes whose values reach `RANGE_LIMIT` or are not finite."""
-
-    def __init__(self, model: GraphModule) -> None:
-        super().__init__(model)
-        self.found: set[Node] = set()
-
-    def run_node(self, n: Node) -> object:
-        value = super().run_node(n)
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and not _tame(value):
-            self.found.add(n)
-        return value
-
-
-def _tame(value: torch.Tensor) -> bool:
-    return bool((value.abs() < RANGE_LIMIT).all())  # False for NaN too

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from exporter.types import (
+    Compute,
     Delegation,
     Description,
-    Precision,
     RunFn,
     Sample,
     Scheme,
@@ -17,10 +18,14 @@ from exporter.types import (
     Stage,
     Tensors,
     TensorSpec,
+    Variant,
 )
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+    from torch.jit import ScriptModule
+
+    from exporter.quantize.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -28,25 +33,34 @@ class ConvertJob:
     """One artifact to make.
 
     Attributes:
-        program: positional tensors in, tuple of tensors out. Passes have run. For a format in
-            `TAKES_QUANTIZED_GRAPH` it is already quantized (QDQ) or half; else it is float32.
+        program: float32; positional tensors in, tuple of tensors out. Passes have run, and every
+            call bears the mark of the captured operator that it was made of.
         signature: names, shapes and dtypes of the flat inputs and outputs.
-        precision: what was asked for.
-        scheme: `STATIC` or `DYNAMIC` for int8, else `FLOAT`.
-        calibration: samples for a toolchain that calibrates itself; empty unless static.
+        variant: what was asked for.
+        recipe: what becomes of each operator; None unless the variant is int8.
+        calibration: a few samples, evenly spread, for ranges of tensors that the captured program
+            does not have; empty unless the variant is static.
         example: one sample, for tracing.
         dynamic_batch: whether the first dimension of every input may vary.
         target: the file to write.
+
+    Raises:
+        ValueError: int8 without a recipe, or a recipe for something else.
     """
 
     program: ExportedProgram
     signature: Signature
-    precision: Precision
-    scheme: Scheme
+    variant: Variant
+    recipe: Recipe | None
     calibration: tuple[Sample, ...]
     example: Sample
     dynamic_batch: bool
     target: Path
+
+    def __post_init__(self) -> None:
+        scheme = self.recipe.scheme if self.recipe else Scheme.FLOAT
+        if scheme is not self.variant.scheme:
+            raise ValueError(f"{self.variant} does not go with a recipe for {scheme}")
 
 
 @dataclass(frozen=True)
@@ -54,12 +68,16 @@ class Conversion:
     """What is known of an artifact once it is written.
 
     Attributes:
-        notes: what the user should know, such as which operators stayed float and why.
+        notes: what the user should know, and no other field says.
         delegation: for runtimes with delegates.
+        computes: captured operator -> how it computes in the file, for those that hold weights or
+            that the recipe wants in int8; without those that cannot be told, such as one that was
+            folded into a constant.
     """
 
     notes: tuple[str, ...] = ()
     delegation: Delegation | None = None
+    computes: Mapping[str, Compute] = field(default_factory=dict)
 
 
 class CheckFn(Protocol):
@@ -71,14 +89,35 @@ class CheckFn(Protocol):
 class ConvertFn(Protocol):
     """`convert` of a runtime folder.
 
-    Calls `check(Stage.QUANTIZED, run)` when it quantizes by itself, with a `run` that executes
-    the quantized graph as plainly as the toolchain can (no fused kernels).
+    Calls `check(Stage.QUANTIZED, run)` unless the variant is fp32, with a `run` that executes the
+    quantized (or half) graph as plainly as the toolchain can: in eager PyTorch, or without fused
+    kernels.
 
     Raises:
         FormatError: the model cannot be converted; the reason names operator and source line.
     """
 
     def __call__(self, job: ConvertJob, check: CheckFn) -> Conversion: ...
+
+
+class ConvertScriptFn(Protocol):
+    """`convert_script` of a runtime folder whose record says `keeps_control_flow`.
+
+    Saves a float32 TorchScript module that cannot be captured, such as one with loops.
+
+    Raises:
+        FormatError: an operator cannot be saved or loaded, or the batch cannot vary.
+    """
+
+    def __call__(
+        self,
+        script: ScriptModule,
+        signature: Signature,
+        example: Sample,
+        target: Path,
+        *,
+        dynamic_batch: bool = False,
+    ) -> Conversion: ...
 
 
 class RunnerApi(Protocol):

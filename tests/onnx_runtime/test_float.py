@@ -18,7 +18,7 @@ from exporter.runtimes.onnx.convert import convert
 from exporter.runtimes.onnx.describe import describe
 from exporter.runtimes.onnx.program import OPSET, to_onnx
 from exporter.runtimes.onnx.run import FREE, Runner
-from exporter.types import Format, Precision, Signature, Stage, TensorSpec
+from exporter.types import FP16, Format, Signature, Stage, TensorSpec
 from tests.onnx_runtime.models import (
     Block,
     ConvNet,
@@ -71,7 +71,7 @@ def test_float16_is_close_and_half_as_large(
     kind: type, inputs: tuple[torch.Tensor, ...], tmp_path: Path
 ) -> None:
     model = seeded(kind())
-    job = job_for(model, *inputs, target=tmp_path / "m.onnx", precision=Precision.FP16)
+    job = job_for(model, *inputs, target=tmp_path / "m.onnx", variant=FP16)
     recorder = Recorder()
     convert(job, recorder)
     with Runner(job.target) as runner:
@@ -98,7 +98,7 @@ def test_float16_that_overflows_keeps_float32_compute(weight: float, tmp_path: P
 
     model = Large()
     job = job_for(model, torch.full((1, 8), 4.0), target=tmp_path / "m.onnx")
-    conversion = convert(replace(job, precision=Precision.FP16), Recorder())
+    conversion = convert(replace(job, variant=FP16), Recorder())
     assert any("more than float16 holds" in note for note in conversion.notes)
     with Runner(job.target) as runner:
         reference = eager(model)(job.example)[0]
@@ -113,7 +113,7 @@ def test_float16_holds_a_mask_of_minus_infinity(tmp_path: Path) -> None:
             return (x + mask).softmax(-1)
 
     inputs = torch.randn(2, 8), torch.tensor([[1.0] * 5 + [0.0] * 3])
-    job = job_for(Masked(), *inputs, target=tmp_path / "m.onnx", precision=Precision.FP16)
+    job = job_for(Masked(), *inputs, target=tmp_path / "m.onnx", variant=FP16)
     conversion = convert(job, Recorder())
     assert not any("float32 compute" in note for note in conversion.notes)
     with Runner(job.target) as runner:
@@ -249,7 +249,7 @@ def test_weights_beyond_the_limit_lie_beside_the_model(tmp_path: Path) -> None:
 def test_a_wrong_simplification_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = to_onnx(captured(seeded(ConvNet()), IMAGE), signature_of(ConvNet(), IMAGE))
+    model, _ = to_onnx(captured(seeded(ConvNet()), IMAGE), signature_of(ConvNet(), IMAGE))
 
     def broken(original: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
         wrong = onnx.ModelProto()

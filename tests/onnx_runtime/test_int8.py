@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,16 @@ from onnx import numpy_helper
 from torch import nn
 
 from exporter.errors import FormatError
+from exporter.passes import SHARED, apply
+from exporter.quantize.recipe import Recipe
+from exporter.runtimes.api import Conversion, ConvertJob
 from exporter.runtimes.onnx.audit import int8_share
 from exporter.runtimes.onnx.convert import convert
 from exporter.runtimes.onnx.describe import describe
 from exporter.runtimes.onnx.run import Runner
-from exporter.runtimes.onnx.weights import quantize
-from exporter.types import Array, Precision, Sample, Scheme, Stage
+from exporter.types import INT8_DYNAMIC, INT8_STATIC, Array, Compute, Sample, Stage, Variant
 from tests.onnx_runtime.models import Block, ConvNet, Odd, TextModel, seeded
-from tests.support import Recorder, eager, job_for, samples_like
+from tests.support import Recorder, captured, eager, job_for, samples_like
 
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
 TEXT = (torch.arange(7)[None] * 13, torch.ones(1, 7))
@@ -30,23 +33,30 @@ def sqnr(reference: Array, actual: Array) -> float:
     return float(10 * np.log10(np.square(reference).sum() / noise))
 
 
+def prepared(
+    model: torch.nn.Module,
+    *inputs: torch.Tensor,
+    target: Path,
+    variant: Variant,
+    calibration: tuple[Sample, ...] = (),
+) -> ConvertJob:
+    """A job as the pipeline makes it: batch norm is folded before anything is decided."""
+    program, _ = apply(captured(model, *inputs), SHARED)
+    return job_for(
+        model, *inputs, target=target, program=program, variant=variant, calibration=calibration
+    )
+
+
 def int8(
     model: torch.nn.Module,
     *inputs: torch.Tensor,
     target: Path,
-    scheme: Scheme,
+    variant: Variant,
     calibration: tuple[Sample, ...] = (),
-) -> tuple[tuple[str, ...], Recorder]:
-    job = job_for(
-        model,
-        *inputs,
-        target=target,
-        precision=Precision.INT8,
-        scheme=scheme,
-        calibration=calibration,
-    )
+) -> tuple[Conversion, Recorder]:
+    job = prepared(model, *inputs, target=target, variant=variant, calibration=calibration)
     recorder = Recorder()
-    return convert(job, recorder).notes, recorder
+    return convert(job, recorder), recorder
 
 
 def assert_close(
@@ -63,9 +73,11 @@ def assert_close(
 def test_static_convolutions_run_as_int8(tmp_path: Path) -> None:
     model, target = seeded(ConvNet()), tmp_path / "m.onnx"
     samples = samples_like(8, IMAGE)
-    notes, recorder = int8(model, IMAGE, target=target, scheme=Scheme.STATIC, calibration=samples)
-    assert "3 of 3 convolutions run as int8" in notes
-    assert "1 of 1 matrix products run as int8" in notes
+    conversion, recorder = int8(
+        model, IMAGE, target=target, variant=INT8_STATIC, calibration=samples
+    )
+    assert "3 of 3 convolutions run as int8" in conversion.notes
+    assert "1 of 1 matrix products run as int8" in conversion.notes
     found = describe(target)
     # Each of 4 weights and biases, and the activations between, come out of a DequantizeLinear.
     assert found.operators["DequantizeLinear"] >= 8 + found.operators["QuantizeLinear"] - 1
@@ -79,7 +91,7 @@ def test_static_weights_are_symmetric_per_channel_and_activations_per_tensor(
 ) -> None:
     model, target = seeded(ConvNet()), tmp_path / "m.onnx"
     calibration = samples_like(4, IMAGE)
-    int8(model, IMAGE, target=target, scheme=Scheme.STATIC, calibration=calibration)
+    int8(model, IMAGE, target=target, variant=INT8_STATIC, calibration=calibration)
     graph = onnx.load(target).graph
     tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     weights = [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in tensors]
@@ -98,26 +110,38 @@ def test_static_weights_are_symmetric_per_channel_and_activations_per_tensor(
 def test_static_transformer_keeps_attention_and_residual_float(tmp_path: Path) -> None:
     model, target = seeded(Block()), tmp_path / "m.onnx"
     tokens = torch.randn(1, 5, 32)
-    notes, recorder = int8(
-        model, tokens, target=target, scheme=Scheme.STATIC, calibration=samples_like(8, tokens)
+    conversion, recorder = int8(
+        model, tokens, target=target, variant=INT8_STATIC, calibration=samples_like(8, tokens)
     )
-    assert "3 of 3 matrix products run as int8" in notes
+    assert "3 of 3 matrix products run as int8" in conversion.notes
     found = describe(target).operators
     assert found["QuantizeLinear"] == 3  # the input of each linear layer, and nothing else
     assert_close(model, target, samples_like(4, tokens, seed=1), recorder, 25)
 
 
+def without_ranges(job: ConvertJob) -> Recipe:
+    assert job.recipe
+    return replace(job.recipe, steps=tuple(replace(s, range=None) for s in job.recipe.steps))
+
+
 def test_static_needs_samples(tmp_path: Path) -> None:
+    job = prepared(
+        seeded(ConvNet()),
+        IMAGE,
+        target=tmp_path / "m.onnx",
+        variant=INT8_STATIC,
+        calibration=samples_like(1, IMAGE),
+    )
     with pytest.raises(FormatError, match="calibration"):
-        int8(seeded(ConvNet()), IMAGE, target=tmp_path / "m.onnx", scheme=Scheme.STATIC)
+        convert(replace(job, recipe=without_ranges(job)), Recorder())
     assert not list(tmp_path.iterdir())
 
 
 def test_dynamic_products_run_as_int8(tmp_path: Path) -> None:
     model, target = seeded(Block()), tmp_path / "m.onnx"
     tokens = torch.randn(1, 5, 32)
-    notes, recorder = int8(model, tokens, target=target, scheme=Scheme.DYNAMIC)
-    assert "3 of 3 matrix products run as int8" in notes
+    conversion, recorder = int8(model, tokens, target=target, variant=INT8_DYNAMIC)
+    assert "3 of 3 matrix products run as int8" in conversion.notes
     found = describe(target).operators
     assert found["MatMulInteger"] == 3
     assert found["MatMul"] == 2  # both products of attention
@@ -138,28 +162,35 @@ def test_a_product_of_a_product_and_of_an_embedding(tmp_path: Path) -> None:
 
     words = torch.arange(5)[None]
     target = tmp_path / "m.onnx"
-    notes, recorder = int8(seeded(Narrow()), words, target=target, scheme=Scheme.DYNAMIC)
-    assert "2 of 2 matrix products run as int8" in notes
+    conversion, recorder = int8(seeded(Narrow()), words, target=target, variant=INT8_DYNAMIC)
+    assert "2 of 2 matrix products run as int8" in conversion.notes
     assert_close(seeded(Narrow()), target, ((words.numpy(),),), recorder, 30)
 
 
 def test_dynamic_convolutions_have_int8_weights(tmp_path: Path) -> None:
     model, target = seeded(ConvNet()), tmp_path / "m.onnx"
-    notes, recorder = int8(model, IMAGE, target=target, scheme=Scheme.DYNAMIC)
-    assert "int8 weights, float32 compute: 3 convolutions" in notes
-    assert "0 of 3 convolutions run as int8" in notes
+    conversion, recorder = int8(model, IMAGE, target=target, variant=INT8_DYNAMIC)
+    layers = {n: c for n, c in conversion.computes.items() if "conv" in n}
+    assert set(layers.values()) == {Compute.WEIGHT_ONLY}
+    assert len(layers) == 3
+    assert "0 of 3 convolutions run as int8" in conversion.notes
     assert describe(target).weight_bytes["int8"] == 16 * 3 * 9 + 16 * 9 + 16 * 8 + 160
     assert_close(model, target, samples_like(4, IMAGE), recorder, 30)
 
 
-@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
-def test_embeddings_and_recurrent_layers_have_int8_weights(scheme: Scheme, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", [INT8_STATIC, INT8_DYNAMIC])
+def test_embeddings_and_recurrent_layers_have_int8_weights(
+    variant: Variant, tmp_path: Path
+) -> None:
     model, target = seeded(TextModel()), tmp_path / "m.onnx"
     sample = tuple(x.numpy() for x in TEXT)
-    calibration = (sample,) if scheme is Scheme.STATIC else ()
-    notes, recorder = int8(model, *TEXT, target=target, scheme=scheme, calibration=calibration)
-    assert "int8 weights, float32 compute: 1 embedding, 1 LSTM" in notes
-    assert "2 of 2 matrix products run as int8" in notes  # both uses of the shared layer
+    calibration = (sample,) if variant is INT8_STATIC else ()
+    conversion, recorder = int8(
+        model, *TEXT, target=target, variant=variant, calibration=calibration
+    )
+    stored = {n for n, c in conversion.computes.items() if c is Compute.WEIGHT_ONLY}
+    assert stored == {"embedding", "lstm"}
+    assert "2 of 2 matrix products run as int8" in conversion.notes  # both uses of the shared layer
     weights = describe(target).weight_bytes
     table, recurrent, shared = 200 * 32, 2 * 4 * 32 * (32 + 32), 64 * 64
     assert weights["int8"] >= table + recurrent + shared
@@ -170,21 +201,24 @@ def test_embeddings_and_recurrent_layers_have_int8_weights(scheme: Scheme, tmp_p
         np.testing.assert_array_equal(runner.run(sample)[1], sample[0])
 
 
-@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
-def test_transposed_convolutions_and_gru(scheme: Scheme, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", [INT8_STATIC, INT8_DYNAMIC])
+def test_transposed_convolutions_and_gru(variant: Variant, tmp_path: Path) -> None:
     model, target = seeded(Odd()), tmp_path / "m.onnx"
     x = torch.randn(1, 4, 10)
-    calibration = samples_like(8, x) if scheme is Scheme.STATIC else ()
-    notes, recorder = int8(model, x, target=target, scheme=scheme, calibration=calibration)
-    assert any("2 GRUs" in n and "2 transposed convolutions" in n for n in notes)
-    share = "1 of 3" if scheme is Scheme.STATIC else "0 of 3"
-    assert any(n.startswith((f"{share} convolutions", "NOTHING RUNS AS INT8")) for n in notes)
+    calibration = samples_like(8, x) if variant is INT8_STATIC else ()
+    conversion, recorder = int8(model, x, target=target, variant=variant, calibration=calibration)
+    stored = {n for n, c in conversion.computes.items() if c is Compute.WEIGHT_ONLY}
+    assert stored >= {"gru", "conv_transpose1d", "conv_transpose1d_1"}
+    share = "1 of 3" if variant is INT8_STATIC else "0 of 3"
+    assert any(
+        n.startswith((f"{share} convolutions", "NOTHING RUNS AS INT8")) for n in conversion.notes
+    )
     assert_close(model, target, samples_like(4, x, seed=1), recorder, 25)
 
 
 def test_a_corrupted_model_shows_in_the_numbers(tmp_path: Path) -> None:
     model, target = seeded(ConvNet()), tmp_path / "m.onnx"
-    int8(model, IMAGE, target=target, scheme=Scheme.STATIC, calibration=samples_like(8, IMAGE))
+    int8(model, IMAGE, target=target, variant=INT8_STATIC, calibration=samples_like(8, IMAGE))
     broken = onnx.load(target)
     int8_tensors = [t for t in broken.graph.initializer if t.data_type == onnx.TensorProto.INT8]
     kernel = next(t for t in int8_tensors if len(t.dims) == 4)
@@ -205,10 +239,10 @@ def test_no_temporary_files_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
     scratch, out = tmp_path / "scratch", tmp_path / "out"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    for scheme in (Scheme.STATIC, Scheme.DYNAMIC):
-        calibration = samples_like(2, IMAGE) if scheme is Scheme.STATIC else ()
+    for variant in (INT8_STATIC, INT8_DYNAMIC):
+        calibration = samples_like(2, IMAGE) if variant is INT8_STATIC else ()
         target = out / "m.onnx"
-        int8(seeded(ConvNet()), IMAGE, target=target, scheme=scheme, calibration=calibration)
+        int8(seeded(ConvNet()), IMAGE, target=target, variant=variant, calibration=calibration)
         assert list(out.iterdir()) == [target]
     assert not list(scratch.iterdir())
 
@@ -216,27 +250,17 @@ def test_no_temporary_files_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_int8_with_weights_beside_the_model(tmp_path: Path) -> None:
     model, target = seeded(Block()), tmp_path / "m.onnx"
     tokens = torch.randn(1, 5, 32)
-    job = job_for(
+    job = prepared(
         model,
         tokens,
         target=target,
-        precision=Precision.INT8,
-        scheme=Scheme.STATIC,
+        variant=INT8_STATIC,
         calibration=samples_like(8, tokens),
     )
     recorder = Recorder()
     convert(job, recorder, single_file_limit=100)
     assert sorted(f.name for f in tmp_path.iterdir()) == ["m.onnx", "m.onnx.data"]
     assert_close(model, target, samples_like(2, tokens, seed=1), recorder, 25)
-
-
-def test_quantize_rounds_to_the_nearest_of_255_steps() -> None:
-    weight = np.array([[1.0, -0.5, 0.004], [0, 0, 0], [-300, 2, 1]], np.float32)
-    values, scales = quantize(weight, (0,))
-    assert scales.shape == (3, 1)
-    assert values.min() == -127
-    np.testing.assert_allclose(values * scales, weight, atol=float(scales.max()) / 2)
-    np.testing.assert_array_equal(values[1], 0)
 
 
 def test_efficientnet_static_is_int8_and_small(
@@ -247,14 +271,14 @@ def test_efficientnet_static_is_int8_and_small(
     calibration, held_out = photo_samples
     image = torch.from_numpy(held_out[0][0])
     target = tmp_path / "m.onnx"
-    notes, recorder = int8(
+    conversion, recorder = int8(
         efficientnet_lite0,
         image,
         target=target,
-        scheme=Scheme.STATIC,
+        variant=INT8_STATIC,
         calibration=calibration[:8],
     )
-    assert "49 of 49 convolutions run as int8" in notes
+    assert "49 of 49 convolutions run as int8" in conversion.notes
     float_bytes = sum(p.nbytes for p in efficientnet_lite0.parameters())
     assert target.stat().st_size < 0.30 * float_bytes
     assert_close(efficientnet_lite0, target, held_out[:2], recorder, 10)

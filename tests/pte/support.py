@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from exporter.passes import FOR_FORMAT, SHARED, apply
-from exporter.quantize.pt2e import quantize
-from exporter.runtimes.api import Conversion
+from exporter.passes import SHARED, apply, for_format
+from exporter.runtimes.api import CheckFn, Conversion
 from exporter.runtimes.pte.convert import convert
 from exporter.runtimes.pte.run import Runner
-from exporter.types import Format, Precision, Sample, Scheme, Tensors
+from exporter.types import FP32, Compute, Format, Sample, Scheme, Tensors, Variant
 from tests.support import Recorder, captured, eager, job_for, samples_like
-
-
-def passed(module: torch.nn.Module, *inputs: torch.Tensor) -> ExportedProgram:
-    """Captured, after all passes for `.pte`."""
-    return apply(captured(module, *inputs), (*SHARED, *FOR_FORMAT[Format.PTE]))[0]
-
-
-def quantized(program: ExportedProgram, scheme: Scheme, *inputs: torch.Tensor) -> ExportedProgram:
-    """The int8 graph, calibrated on random samples."""
-    return quantize(program, scheme, samples_like(8, *inputs))
 
 
 def made(
@@ -32,18 +23,32 @@ def made(
     module: torch.nn.Module,
     *inputs: torch.Tensor,
     program: ExportedProgram | None = None,
-    scheme: Scheme = Scheme.FLOAT,
+    variant: Variant = FP32,
+    samples: tuple[Sample, ...] = (),
+    edit: Mapping[str, Compute] | None = None,
+    check: CheckFn | None = None,
 ) -> Conversion:
-    """Converts; `program` is what the passes give where it is None."""
+    """Decides, applies the format's passes and converts.
+
+    Args:
+        program: after the passes, all of which run on the captured module where it is None.
+        samples: for ranges; random ones by default.
+        edit: captured operator -> what a person made of its decision.
+    """
+    given = program or apply(captured(module, *inputs), SHARED)[0]
+    static = variant.scheme is Scheme.STATIC
     job = job_for(
         module,
         *inputs,
         target=path,
-        program=program or passed(module, *inputs),
-        precision=Precision.FP32 if scheme is Scheme.FLOAT else Precision.INT8,
-        scheme=scheme,
+        program=given,
+        variant=variant,
+        calibration=(samples or samples_like(8, *inputs)) if static else (),
+        passes=() if program else for_format(Format.PTE),
     )
-    return convert(job, Recorder())
+    if edit and job.recipe:
+        job = replace(job, recipe=job.recipe.with_compute(edit))
+    return convert(job, check or Recorder())
 
 
 def ran(path: Path, sample: Sample) -> Tensors:

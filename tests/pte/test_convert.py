@@ -11,13 +11,12 @@ from torch import nn
 from torch.export import Dim, export
 
 from exporter.errors import FormatError
-from exporter.passes import FOR_FORMAT, SHARED, apply
-from exporter.quantize.half import to_half
+from exporter.passes import SHARED, apply, for_format
 from exporter.runtimes.pte.batch import LARGEST
 from exporter.runtimes.pte.convert import convert
-from exporter.types import Format, Precision
+from exporter.types import FP16, Format, Stage
 from tests.pte.models import Attention, Recurrent, Svd, Words
-from tests.pte.support import assert_float_matches, made, passed, ran, sqnr
+from tests.pte.support import assert_float_matches, made, ran, sqnr
 from tests.support import Flat, Recorder, captured, eager, job_for
 
 
@@ -64,10 +63,11 @@ def test_float16_inside_float32_outside(tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
     x = torch.randn(1, 3, 8, 8)
     path, sample = tmp_path / "a.pte", (x.numpy(),)
-    half = to_half(passed(model, x))
-    job = job_for(model, x, target=path, program=half, precision=Precision.FP16)
-    assert any("convolutions as float32 only" in note for note in convert(job, Recorder()).notes)
+    recorder = Recorder()
+    conversion = made(path, model, x, variant=FP16, check=recorder)
+    assert any("convolutions as float32 only" in note for note in conversion.notes)
     assert sqnr(eager(model)(sample), ran(path, sample)) > 50
+    assert sqnr(recorder.runs[Stage.QUANTIZED](sample), ran(path, sample)) > 50
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_batch_that_varies(tmp_path, model, shape):
     program = export(
         Flat(model), (torch.randn(2, *shape),), dynamic_shapes={"inputs": ({0: batch},)}
     )
-    program, _ = apply(program, (*SHARED, *FOR_FORMAT[Format.PTE]))
+    program, _ = apply(program, (*SHARED, *for_format(Format.PTE)))
     made(tmp_path / "a.pte", model, torch.randn(2, *shape), program=program)
     for size in (1, 8, 3):
         sample = (torch.randn(size, *shape).numpy(),)

@@ -11,9 +11,9 @@ from exporter.errors import FormatError, UserError
 from exporter.runtimes.libraries import lacking
 from exporter.runtimes.pte.describe import describe
 from exporter.runtimes.pte.run import Runner
-from exporter.types import Format, Scheme, TensorSpec
+from exporter.types import INT8_DYNAMIC, INT8_STATIC, Format, TensorSpec
 from tests.pte.models import Words
-from tests.pte.support import made, passed, quantized, ran
+from tests.pte.support import made, ran
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,10 @@ def test_describe_tells_kernels_and_delegates_that_a_library_must_have(words):
     assert lacking(Format.PTE, needs) == ()
 
 
-@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
-def test_describe_sees_int8_inside_delegates(tmp_path, scheme):
+@pytest.mark.parametrize("variant", [INT8_STATIC, INT8_DYNAMIC], ids=str)
+def test_describe_sees_int8_inside_delegates(tmp_path, variant):
     model, x = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16)), torch.randn(1, 64)
-    program = quantized(passed(model, x), scheme, x)
-    made(tmp_path / "a.pte", model, x, program=program, scheme=scheme)
+    made(tmp_path / "a.pte", model, x, variant=variant)
     weights = describe(tmp_path / "a.pte").weight_bytes
     assert weights["int8"] == 64 * 32 + 32 * 16
     assert weights["float32"] <= 2 * 4 * 48

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,14 +11,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from exporter.passes import Pass, apply
-from exporter.quantize.half import to_half
-from exporter.quantize.pt2e import quantize
+from exporter.passes import Pass
 from exporter.runtimes.api import Conversion
 from exporter.runtimes.ptl.convert import convert
 from exporter.runtimes.ptl.run import Runner
-from exporter.types import Precision, Sample, Scheme, Tensors
-from tests.support import Recorder, captured, eager, job_for, samples_like
+from exporter.types import Compute, Sample, Stage, Tensors, Variant
+from tests.support import Recorder, eager, job_for, samples_like
 
 
 class Residual(nn.Module):
@@ -123,21 +121,26 @@ class Made:
 
 def make(
     one: Case,
-    precision: Precision,
-    scheme: Scheme,
+    variant: Variant,
     target: Path,
     passes: tuple[Pass, ...] = (),
+    edit: Mapping[str, Compute] | None = None,
 ) -> Made:
-    """Applies passes, quantizes, converts and runs a case."""
+    """Decides, applies the format's passes, converts and runs a case.
+
+    Args:
+        edit: captured operator -> what a person made of its decision.
+    """
     example = tuple(torch.from_numpy(x) for x in one.samples[0])
-    program, _ = apply(captured(one.model, *example), passes)
-    if precision is Precision.INT8:
-        program = quantize(program, scheme, one.samples)
-    elif precision is Precision.FP16:
-        program = to_half(program)
-    job = job_for(one.model, *example, target=target, program=program)
-    conversion = convert(replace(job, precision=precision, scheme=scheme), Recorder())
-    run_graph, run_original = eager(program.module()), eager(one.model)
+    job = job_for(
+        one.model, *example, target=target, variant=variant, calibration=one.samples, passes=passes
+    )
+    if edit and job.recipe:
+        job = replace(job, recipe=job.recipe.with_compute(edit))
+    recorder = Recorder()
+    conversion = convert(job, recorder)
+    run_graph = recorder.runs.get(Stage.QUANTIZED, eager(job.program.module()))
+    run_original = eager(one.model)
     with Runner(target) as runner:
         return Made(
             conversion=conversion,

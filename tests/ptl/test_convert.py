@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,24 @@ from torch.jit.mobile import _load_for_lite_interpreter
 
 from exporter import passes
 from exporter.errors import FormatError
-from exporter.quantize.pt2e import quantize
 from exporter.runtimes.libraries import lacking
 from exporter.runtimes.ptl import graph, int8, kernels
 from exporter.runtimes.ptl.convert import convert, convert_script
 from exporter.runtimes.ptl.describe import describe
-from exporter.runtimes.ptl.run import ENGINE, Runner
-from exporter.types import Format, Precision, Scheme, Signature, TensorSpec
+from exporter.runtimes.ptl.engine import QNNPACK
+from exporter.runtimes.ptl.run import Runner
+from exporter.types import (
+    FP16,
+    FP32,
+    INT8_DYNAMIC,
+    INT8_STATIC,
+    Compute,
+    Format,
+    Signature,
+    Stage,
+    TensorSpec,
+    Variant,
+)
 from tests.ptl.models import Attention, case, make, worst_sqnr
 from tests.support import Recorder, captured, eager, job_for
 
@@ -32,14 +44,14 @@ SAME = 100.0
 
 @pytest.mark.parametrize("name", ["residual", "attention", "recurrent", "signal"])
 def test_float_is_exact(name: str, tmp_path: Path) -> None:
-    made = make(case(name), Precision.FP32, Scheme.FLOAT, tmp_path / "m.ptl")
+    made = make(case(name), FP32, tmp_path / "m.ptl")
     assert worst_sqnr(made.original, made.artifact) > SAME
 
 
 @pytest.mark.parametrize("name", ["residual", "attention", "recurrent", "signal"])
 def test_half_stores_float16(name: str, tmp_path: Path) -> None:
     target = tmp_path / "m.ptl"
-    made = make(case(name), Precision.FP16, Scheme.FLOAT, target)
+    made = make(case(name), FP16, target)
     assert worst_sqnr(made.original, made.artifact) > 55
     stored = describe(target).weight_bytes
     assert stored["float16"] > 4 * stored.get("float32", 0)
@@ -71,7 +83,7 @@ STATIC_KERNELS = {
 @pytest.mark.parametrize("name", STATIC_KERNELS)
 def test_static_runs_int8_kernels_and_equals_its_graph(name: str, tmp_path: Path) -> None:
     target = tmp_path / "m.ptl"
-    made = make(case(name), Precision.INT8, Scheme.STATIC, target)
+    made = make(case(name), INT8_STATIC, target)
     description = describe(target)
     found = description.operators
     assert {k: found.get(k, 0) for k in STATIC_KERNELS[name]} == STATIC_KERNELS[name]
@@ -86,7 +98,7 @@ def test_static_runs_int8_kernels_and_equals_its_graph(name: str, tmp_path: Path
 )
 def test_dynamic_runs_int8_linears_on_int8_weights(name: str, kernels: int, tmp_path: Path) -> None:
     target = tmp_path / "m.ptl"
-    made = make(case(name), Precision.INT8, Scheme.DYNAMIC, target)
+    made = make(case(name), INT8_DYNAMIC, target)
     description = describe(target)
     assert description.operators.get("quantized::linear_dynamic", 0) == kernels
     assert "aten::linear" not in description.operators
@@ -94,11 +106,11 @@ def test_dynamic_runs_int8_linears_on_int8_weights(name: str, kernels: int, tmp_
     assert worst_sqnr(made.original, made.artifact) > 30
 
 
-@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+@pytest.mark.parametrize("variant", [INT8_STATIC, INT8_DYNAMIC], ids=str)
 @pytest.mark.parametrize("name", ["residual", "attention", "recurrent", "signal"])
-def test_int8_holds_no_float_weights(name: str, scheme: Scheme, tmp_path: Path) -> None:
+def test_int8_holds_no_float_weights(name: str, variant: Variant, tmp_path: Path) -> None:
     one = case(name)
-    make(one, Precision.INT8, scheme, tmp_path / "m.ptl")
+    make(one, variant, tmp_path / "m.ptl")
     stored = describe(tmp_path / "m.ptl").weight_bytes
     matrices = [p for p in one.model.parameters() if p.dim() > 1]
     assert stored["int8"] >= sum(p.numel() for p in matrices)
@@ -108,16 +120,45 @@ def test_int8_holds_no_float_weights(name: str, scheme: Scheme, tmp_path: Path) 
 
 
 def test_notes_tell_what_computes_in_float(tmp_path: Path) -> None:
-    made = make(case("recurrent"), Precision.INT8, Scheme.DYNAMIC, tmp_path / "m.ptl")
+    made = make(case("recurrent"), INT8_DYNAMIC, tmp_path / "m.ptl")
     passes, kernels_used, weight_only = made.conversion.notes
     assert "freeze" in passes
     assert "1 quantized::linear_dynamic" in kernels_used
     assert "1 aten.lstm.input" in weight_only
 
 
+@pytest.mark.parametrize(
+    ("name", "variant", "expected"),
+    [
+        ("residual", INT8_STATIC, {Compute.STATIC: 15}),
+        ("residual", INT8_DYNAMIC, {Compute.WEIGHT_ONLY: 4, Compute.DYNAMIC: 1}),
+        ("recurrent", INT8_STATIC, {Compute.WEIGHT_ONLY: 2, Compute.STATIC: 1}),
+        ("signal", INT8_DYNAMIC, {Compute.WEIGHT_ONLY: 3}),
+        ("attention", INT8_STATIC, {Compute.STATIC: 6, Compute.FLOAT: 1}),
+    ],
+)
+def test_how_each_captured_operator_computes_is_told(
+    name: str, variant: Variant, expected: dict[Compute, int], tmp_path: Path
+) -> None:
+    made = make(case(name), variant, tmp_path / "m.ptl", passes.for_format(Format.PTL))
+    assert Counter(made.conversion.computes.values()) == expected
+
+
+def test_an_edited_recipe_is_honoured(tmp_path: Path) -> None:
+    one, target = case("attention"), tmp_path / "m.ptl"
+    edit = {"linear_1": Compute.FLOAT, "linear_2": Compute.WEIGHT_ONLY}
+    made = make(one, INT8_STATIC, target, edit=edit)
+    assert {k: made.conversion.computes[k] for k in edit} == edit
+    found = describe(target).operators
+    assert (found["quantized::linear"], found["aten::linear"]) == (2, 2)
+    stored = describe(target).weight_bytes
+    assert stored["int8"] == 16 * 48 + 2 * 16 * 32
+    assert stored["float32"] >= 4 * 16 * 16
+
+
 def test_a_wrong_zero_point_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "_OFFSET", 120)
-    made = make(case("residual"), Precision.INT8, Scheme.STATIC, tmp_path / "m.ptl")
+    made = make(case("residual"), INT8_STATIC, tmp_path / "m.ptl")
     assert worst_sqnr(made.graph, made.artifact) < 35
 
 
@@ -135,11 +176,11 @@ def test_a_clamp_of_its_own_is_one_kernel_or_a_float_island(
 
     torch.manual_seed(0)
     one = replace(case("attention"), model=Clamped().eval())
-    kernel = make(one, Precision.INT8, Scheme.STATIC, tmp_path / "kernel.ptl")
+    kernel = make(one, INT8_STATIC, tmp_path / "kernel.ptl")
     assert worst_sqnr(kernel.graph, kernel.artifact) > 40
     without = kernels._SAME_SCALE - {torch.ops.aten.hardtanh.default}
     monkeypatch.setattr(kernels, "_SAME_SCALE", without)
-    island = make(one, Precision.INT8, Scheme.STATIC, tmp_path / "island.ptl")
+    island = make(one, INT8_STATIC, tmp_path / "island.ptl")
     assert worst_sqnr(island.graph, island.artifact) > 40
     casts = [
         describe(tmp_path / f"{name}.ptl").operators["aten::dequantize.self"]
@@ -186,19 +227,20 @@ class Tokens(Attention):
         return y[:, 0], y.reshape(batch * y.shape[1], 16)
 
 
-@pytest.mark.parametrize("scheme", [Scheme.FLOAT, Scheme.STATIC])
-def test_a_varying_batch_still_varies(scheme: Scheme, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", [FP32, INT8_STATIC], ids=str)
+def test_a_varying_batch_still_varies(variant: Variant, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, x, target = Tokens().eval(), torch.randn(2, 5, 16), tmp_path / "m.ptl"
     program = torch.export.export(model, (x,), dynamic_shapes=({0: Dim("b")},), strict=False)
-    precision = Precision.FP32
-    if scheme is Scheme.STATIC:
-        precision, program = Precision.INT8, quantize(program, scheme, ((x.numpy(),),))
-    job = job_for(model, x[:1], target=target, program=program, precision=precision, scheme=scheme)
-    convert(replace(job, dynamic_batch=True), Recorder())
+    job = job_for(
+        model, x[:1], target=target, program=program, variant=variant, calibration=((x.numpy(),),)
+    )
+    recorder = Recorder()
+    convert(replace(job, dynamic_batch=True), recorder)
+    run = recorder.runs.get(Stage.QUANTIZED, eager(program.module()))
     sample = (np.concatenate([x.numpy(), x.numpy()]),)
     with Runner(target) as runner:
-        assert worst_sqnr([eager(program.module())(sample)], [runner.run(sample)]) > 40
+        assert worst_sqnr([run(sample)], [runner.run(sample)]) > 40
 
 
 def test_a_batch_fixed_by_tracing_is_refused(
@@ -323,7 +365,7 @@ def test_scripted_loops_are_kept(tmp_path: Path) -> None:
 
 def test_what_an_older_library_lacks_is_named(tmp_path: Path) -> None:
     target = tmp_path / "m.ptl"
-    make(case("attention"), Precision.FP32, Scheme.FLOAT, target)
+    make(case("attention"), FP32, target)
     needs = describe(target).needs
     assert needs.versions == {"bytecode version": "8"}
     assert needs.operators["aten::layer_norm"] >= 4
@@ -333,35 +375,30 @@ def test_what_an_older_library_lacks_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "scheme", "least"),
-    [
-        (Precision.FP32, Scheme.FLOAT, SAME),
-        (Precision.INT8, Scheme.STATIC, 25),
-        (Precision.INT8, Scheme.DYNAMIC, 30),
-    ],
+    ("variant", "least"), [(FP32, SAME), (INT8_STATIC, 25), (INT8_DYNAMIC, 30)], ids=str
 )
 def test_attention_as_exported_runs_in_an_older_library(
-    precision: Precision, scheme: Scheme, least: float, tmp_path: Path
+    variant: Variant, least: float, tmp_path: Path
 ) -> None:
     one, target = case("attention"), tmp_path / "m.ptl"
-    made = make(one, precision, scheme, target, passes.FOR_FORMAT[Format.PTL])
+    made = make(one, variant, target, passes.for_format(Format.PTL))
     assert worst_sqnr(made.original, made.artifact) > least
     needs = describe(target).needs
     assert needs.operators["aten::matmul"] == 2
     assert lacking(Format.PTL, needs) == ()
-    if scheme is Scheme.STATIC:  # its scale is no int8 operator
+    if variant is INT8_STATIC:  # its scale is no int8 operator
         assert not {"quantized::mul", "quantized::mul_scalar"} & needs.operators.keys()
 
 
-@pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
+@pytest.mark.parametrize("variant", [INT8_STATIC, INT8_DYNAMIC], ids=str)
 def test_images_that_come_out_lie_in_memory_in_order(
-    scheme: Scheme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An app is given their memory as it is."""
     one, target = case("signal"), tmp_path / "m.ptl"
-    made = make(one, Precision.INT8, scheme, target)
+    made = make(one, variant, target)
     assert worst_sqnr(made.graph, made.artifact) > 40
-    monkeypatch.setattr(torch.backends.quantized, "engine", ENGINE)
+    monkeypatch.setattr(torch.backends.quantized, "engine", QNNPACK)
     outputs = _load_for_lite_interpreter(str(target))(torch.from_numpy(one.samples[0][0]))
     image = next(y for y in outputs if y.dim() == 4)
     assert image.is_contiguous()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from exporter.base.locate import source_line
 from exporter.errors import FormatError
-from exporter.quantize.embedding import rows_to_int8
-from exporter.quantize.pt2e import quantize
+from exporter.quantize import pt2e
 from exporter.quantize.reexport import reexport
-from exporter.runtimes.locate import source_line
-from exporter.types import Sample, Scheme
-from tests.support import captured, eager, samples_like
+from exporter.quantize.weights import to_int8
+from exporter.types import Compute, Precision, Sample, Scheme, Variant
+from tests.support import captured, decided, eager, samples_like
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -51,6 +53,18 @@ class Text(nn.Module):
         scores = self.head(self.table(ids))
         mask = (1.0 - torch.cat([keep, keep], 1)) * torch.finfo(torch.float32).min
         return (scores + mask.unsqueeze(-1)).softmax(1), ids
+
+
+def quantize(
+    program: ExportedProgram,
+    scheme: Scheme,
+    calibration: tuple[Sample, ...] = (),
+    edit: Mapping[str, Compute] | None = None,
+) -> ExportedProgram:
+    """As the pipeline does it: decides, marks, and quantizes."""
+    marked, recipe = decided(program, Variant(Precision.INT8, scheme), calibration)
+    assert recipe is not None
+    return pt2e.quantize(marked, recipe.with_compute(edit or {}))
 
 
 IMAGE = torch.zeros(1, 3, 8, 8)
@@ -305,12 +319,6 @@ def test_embedding_rows_are_looked_up_as_int8() -> None:
     assert [t.dtype for t in tables] == [torch.int8]
 
 
-def test_rows_of_zeros_stay_zero_and_others_use_the_whole_range() -> None:
-    rows, scales = rows_to_int8(torch.tensor([[0.0, 0.0], [0.5, -2.0]]))
-    assert rows.tolist() == [[0, 0], [32, -127]]
-    assert torch.isfinite(scales).all()
-
-
 @pytest.mark.parametrize("scheme", [Scheme.STATIC, Scheme.DYNAMIC])
 def test_a_varying_batch_still_varies(block: nn.Module, scheme: Scheme) -> None:
     x = torch.zeros(2, 3, 8, 8)
@@ -331,7 +339,9 @@ def test_a_batch_that_became_fixed_is_noticed(block: nn.Module) -> None:
         reexport(Fixed(), program)
 
 
-def test_dynamic_runs_a_real_sample_where_zeros_would_not_do() -> None:
+def test_quantizing_runs_nothing() -> None:
+    """Zeros would not do for this one, nor the samples of another machine."""
+
     class Inverts(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -342,19 +352,52 @@ def test_dynamic_runs_a_real_sample_where_zeros_would_not_do() -> None:
 
     x = torch.eye(4)[None] * 2
     net = Inverts().eval()
-    result = quantize(captured(net, x), Scheme.DYNAMIC, ((x.numpy(),),))
+    result = quantize(captured(net, x), Scheme.DYNAMIC)
     with torch.no_grad():
         assert torch.allclose(result.module()(x)[0], net(x), atol=0.02)
-    with pytest.raises(torch.linalg.LinAlgError):
-        quantize(captured(net, x), Scheme.DYNAMIC)
+
+
+def test_an_edited_recipe_is_honoured(block: nn.Module) -> None:
+    program, samples = captured(block, IMAGE), samples_like(4, IMAGE)
+    edit = {"conv2d_2": Compute.FLOAT, "linear": Compute.DYNAMIC}
+    found = operators(quantize(program, Scheme.STATIC, samples, edit))
+    assert found["quantized_decomposed.dequantize_per_channel.default"] == 3
+    assert found["quantized_decomposed.choose_qparams.tensor"] == 1
+    lookup = captured(nn.Embedding(4, 2), torch.tensor([1]))
+    with pytest.raises(FormatError, match="no operator"):
+        quantize(lookup, Scheme.DYNAMIC, edit={"embedding": Compute.FLOAT})
+
+
+def test_a_doubled_range_doubles_the_scale() -> None:
+    x = torch.zeros(1, 8)
+    variant = Variant(Precision.INT8, Scheme.STATIC)
+    program, recipe = decided(captured(nn.Linear(8, 4), x), variant, samples_like(4, x))
+    assert recipe is not None
+    (step,) = recipe.steps
+    assert step.range is not None
+    wide = replace(step.range, low=2 * step.range.low, high=2 * step.range.high)
+    scales = [
+        _scales(pt2e.quantize(program, r))
+        for r in (recipe, replace(recipe, steps=(replace(step, range=wide),)))
+    ]
+    assert scales[1] == pytest.approx([scales[0][0], 2 * scales[0][1]])
+
+
+def _scales(program: ExportedProgram) -> list[float]:
+    """Of each quantized activation, in order."""
+    target = torch.ops.quantized_decomposed.quantize_per_tensor.default
+    return [n.args[1] for n in program.graph.nodes if n.target is target]
+
+
+def test_weights_are_those_of_the_one_rule(static: ExportedProgram, block: nn.Module) -> None:
+    stored = [v for v in static.state_dict.values() if v.dtype == torch.int8]
+    assert len(stored) == 4
+    for layer in (block.stem, block.depthwise, block.project, block.head):
+        values, _ = to_int8(layer.weight.detach().numpy(), (0,))
+        same = [v for v in stored if v.shape == layer.weight.shape]
+        assert min(np.abs(v.numpy().astype(int) - values).max() for v in same) == 0
 
 
 def test_a_model_with_nothing_to_quantize_is_refused() -> None:
     with pytest.raises(FormatError, match="no operator that can be quantized"):
         quantize(captured(nn.Softmax(-1), torch.zeros(1, 4)), Scheme.DYNAMIC)
-
-
-@pytest.mark.parametrize("scheme", [Scheme.FLOAT, Scheme.STATIC])
-def test_a_call_that_makes_no_sense_is_a_bug(block: nn.Module, scheme: Scheme) -> None:
-    with pytest.raises(ValueError, match="0 calibration samples"):
-        quantize(captured(block, IMAGE), scheme, ())

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from exporter.runtimes.api import ConvertJob
+from exporter.passes import SHARED, apply
+from exporter.runtimes.api import Conversion, ConvertJob
 from exporter.runtimes.tflite.convert import convert
 from exporter.runtimes.tflite.run import Runner
-from exporter.types import Precision, Sample, Scheme, Tensors
-from tests.support import Recorder, job_for, samples_like
+from exporter.types import FP32, Sample, Scheme, Tensors, Variant
+from tests.support import Recorder, captured, job_for, samples_like
 
 Make = Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]
 
@@ -138,26 +139,25 @@ def _one_dimensional() -> nn.Module:
 
 
 def export(
-    make: Make, target: Path, precision: Precision = Precision.FP32, scheme: Scheme = Scheme.FLOAT
-) -> tuple[Runner, tuple[str, ...], Recorder]:
-    """Converts to `target`; the loaded file, the notes and the stages that were checked."""
+    make: Make, target: Path, variant: Variant = FP32
+) -> tuple[Runner, Conversion, Recorder]:
+    """Converts to `target`; the loaded file, what is known of it, the stages that were checked."""
     recorder = Recorder()
-    notes = convert(job_of(make, target, precision, scheme), recorder).notes
-    return Runner(target), notes, recorder
+    conversion = convert(job_of(make, target, variant), recorder)
+    return Runner(target), conversion, recorder
 
 
-def job_of(
-    make: Make, target: Path, precision: Precision = Precision.FP32, scheme: Scheme = Scheme.FLOAT
-) -> ConvertJob:
-    """A job with calibration samples where the scheme wants them."""
+def job_of(make: Make, target: Path, variant: Variant = FP32) -> ConvertJob:
+    """A job as the pipeline makes it, with calibration samples where the variant wants them."""
     module, inputs = make()
     calibration: tuple[Sample, ...] = ()
-    if scheme is Scheme.STATIC:
+    if variant.scheme is Scheme.STATIC:
         floating = all(x.is_floating_point() for x in inputs)
         same = (tuple(x.numpy() for x in inputs),)
         calibration = samples_like(8, *inputs) if floating else same
+    program, _ = apply(captured(module, *inputs), SHARED)
     return job_for(
-        module, *inputs, target=target, precision=precision, scheme=scheme, calibration=calibration
+        module, *inputs, target=target, program=program, variant=variant, calibration=calibration
     )
 
 

@@ -47,19 +47,19 @@ def test_float_file_equals_eager(
 
 
 def test_the_file_has_the_models_own_names_and_layout(tmp_path: Path) -> None:
-    runner, notes, _ = models.export(models.cnn, tmp_path / "m.tflite")
+    runner, conversion, _ = models.export(models.cnn, tmp_path / "m.tflite")
     assert [s.name for s in runner.inputs] == ["input_0"]
     assert runner.inputs[0].shape == (1, 3, 16, 16)
     described = describe(tmp_path / "m.tflite")
     assert [s.name for s in described.outputs] == ["output_0"]
-    assert any("NCHW" in note for note in notes)
+    assert any("NCHW" in note for note in conversion.notes)
 
 
 def test_64_bit_inputs_are_noted_and_given_back(tmp_path: Path) -> None:
-    runner, notes, _ = models.export(models.text, tmp_path / "m.tflite")
+    runner, conversion, _ = models.export(models.text, tmp_path / "m.tflite")
     assert [s.dtype for s in describe(tmp_path / "m.tflite").inputs] == ["int32"]
     assert [s.dtype for s in (*runner.inputs, *runner.outputs)] == ["int64", "float32", "int64"]
-    assert any("int64" in note for note in notes)
+    assert any("int64" in note for note in conversion.notes)
 
 
 def test_dynamic_batch_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from exporter.errors import UserError
 from exporter.runtimes.libraries import lacking
 from exporter.runtimes.tflite import releases
 from exporter.runtimes.tflite.describe import describe
-from exporter.types import Format, Precision, Scheme
+from exporter.types import INT8_DYNAMIC, INT8_STATIC, Format, Variant
 from tests.tflite import models
 
 
@@ -51,7 +51,7 @@ def test_the_release_needed_is_that_of_the_file_or_of_its_newest_operator(
 
 def test_int8_tables_are_not_for_the_library_that_reads_zeros_from_them(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
-    models.export(models.text, path, precision=Precision.INT8, scheme=Scheme.DYNAMIC)
+    models.export(models.text, path, INT8_DYNAMIC)
     sentences = lacking(Format.TFLITE, describe(path).needs)
     assert any("reads zeros from an int8 EMBEDDING_LOOKUP" in one for one in sentences)
 
@@ -63,14 +63,14 @@ def test_what_is_no_tflite_file_is_refused(content: bytes, tmp_path: Path) -> No
         describe(tmp_path / "m.tflite")
 
 
-@pytest.mark.parametrize("scheme", [Scheme.DYNAMIC, Scheme.STATIC])
+@pytest.mark.parametrize("variant", [INT8_DYNAMIC, INT8_STATIC])
 def test_dynamic_linear_layers_are_not_for_the_library_that_computes_them_wrongly(
-    scheme: Scheme, tmp_path: Path
+    variant: Variant, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.tflite"
-    models.export(models.attention, path, precision=Precision.INT8, scheme=scheme)
+    models.export(models.attention, path, variant)
     sentences = lacking(Format.TFLITE, describe(path).needs)
-    if scheme is Scheme.STATIC:
+    if variant is INT8_STATIC:
         assert sentences == ()
     else:
         (sentence,) = sentences

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
 from exporter.pipeline.audit import audit
+from exporter.runtimes.api import ConvertJob
 from exporter.runtimes.tflite.convert import float_file
 from exporter.runtimes.tflite.describe import describe, weight_bytes
 from exporter.runtimes.tflite.flatbuffer import Graph, Operator, graphs, pack, parse
 from exporter.runtimes.tflite.pointwise import as_convolutions
 from exporter.runtimes.tflite.quantize import quantize
 from exporter.runtimes.tflite.run import Kernels, load
-from exporter.types import Array, Precision, Scheme, Tensors
+from exporter.types import FP32, INT8_DYNAMIC, INT8_STATIC, Array, Precision, Tensors, Variant
 from tests.support import job_for, samples_like
 from tests.tflite import models
 
@@ -47,14 +49,30 @@ def inputs() -> tuple[Tensor, ...]:
     return torch.zeros(4, 5, 3, 6), torch.zeros(1, 5, 10)
 
 
+def job_of(variant: Variant) -> ConvertJob:
+    return job_for(
+        models.seeded(Linears),
+        *inputs(),
+        target=Path("m.tflite"),
+        variant=variant,
+        calibration=samples_like(8, *inputs()),
+    )
+
+
 @pytest.fixture(scope="module")
 def floating() -> bytes:
-    return float_file(job_for(models.seeded(Linears), *inputs(), target=Path("m.tflite")))
+    return float_file(job_of(FP32))
 
 
 @pytest.fixture(scope="module")
 def static(floating: bytes) -> bytes:
-    return quantize(floating, Precision.INT8, Scheme.STATIC, samples_like(8, *inputs()))
+    return quantized(floating, INT8_STATIC)
+
+
+def quantized(floating: bytes, variant: Variant) -> bytes:
+    job = job_of(variant)
+    assert job.recipe
+    return quantize(floating, job, job.recipe)[0]
 
 
 def test_linear_layers_become_convolutions(static: bytes) -> None:
@@ -100,7 +118,7 @@ def test_a_weight_used_thrice_is_stored_once(static: bytes) -> None:
 
 
 def test_float_and_dynamic_files_stay_as_they_are(floating: bytes) -> None:
-    dynamic = quantize(floating, Precision.INT8, Scheme.DYNAMIC, ())
+    dynamic = quantized(floating, INT8_DYNAMIC)
     assert as_convolutions(dynamic) == (dynamic, 0)
     assert as_convolutions(floating) == (floating, 0)
 
@@ -153,7 +171,7 @@ def test_every_subgraph_is_rewritten_for_its_own_signature(static: bytes) -> Non
     assert number == 6
     assert [len(named(g, "CONV_2D")) for g in graphs(parse(rewritten))] == [3, 3]
     ((image, tokens),) = samples_like(1, *inputs())
-    loaded = [load(c, 1, Kernels.DELEGATED, "m.tflite") for c in (content, rewritten)]
+    loaded = [Interpreter(model_content=c) for c in (content, rewritten)]
     for key in ("serving_default", "second"):
         runners = [interpreter.get_signature_runner(key) for interpreter in loaded]
         want, got = (runner(args_0=image, args_1=tokens) for runner in runners)
@@ -164,9 +182,11 @@ def test_every_subgraph_is_rewritten_for_its_own_signature(static: bytes) -> Non
 
 def test_an_export_says_what_was_asked_for_and_what_is_stored(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
-    _, notes, _ = models.export(models.attention, path, Precision.INT8, Scheme.STATIC)
-    assert any("operators are int8 (FULLY_CONNECTED x4)" in note for note in notes)
-    assert any(note.startswith("4 FULLY_CONNECTED are stored as 1x1 CONV_2D") for note in notes)
+    _, conversion, _ = models.export(models.attention, path, INT8_STATIC)
+    assert any("operators are int8 (FULLY_CONNECTED x4)" in note for note in conversion.notes)
+    assert any(
+        note.startswith("4 FULLY_CONNECTED are stored as 1x1 CONV_2D") for note in conversion.notes
+    )
     found = describe(path)
     assert found.operators["CONV_2D"] == 4
     assert "FULLY_CONNECTED" not in found.operators

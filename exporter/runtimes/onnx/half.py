@@ -10,9 +10,10 @@ import onnx_ir as ir
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from exporter.runtimes.onnx.engine import short
 from exporter.runtimes.onnx.graph import float_weights, prepare, replace_nodes, replace_weights
 from exporter.runtimes.onnx.quiet import quiet
-from exporter.runtimes.onnx.session import open_session, run_fn, short
+from exporter.runtimes.onnx.session import open_session, run_fn
 from exporter.runtimes.onnx.storage import save
 from exporter.types import Array, Sample, Tensors
 

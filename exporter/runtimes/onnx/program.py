@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import onnx
 import onnx_ir as ir
 import torch
 from torch.export import ExportedProgram
 
+from exporter.base.locate import blame
 from exporter.errors import FormatError
-from exporter.runtimes.locate import blame
+from exporter.quantize.marker import name_in
 from exporter.runtimes.onnx.decompose import DECOMPOSED
 from exporter.runtimes.onnx.quiet import quiet
 from exporter.types import Signature
@@ -24,13 +28,32 @@ faster. Later opsets add only types and operators that are not needed here."""
 BATCH = "batch"
 """Name of the free first dimension."""
 
+_SCOPES = "pkg.torch.onnx.name_scopes"
+"""What torch.onnx calls the modules that a node was captured in."""
 
-def to_onnx(program: ExportedProgram, signature: Signature) -> onnx.ModelProto:
+
+@dataclass(frozen=True)
+class Marks:
+    """Where a graph's tensors come from; empty for a program without marks.
+
+    Attributes:
+        values: name of what a node computes -> captured operator.
+        constants: name of a constant -> captured operators that read it.
+    """
+
+    values: Mapping[str, str]
+    constants: Mapping[str, frozenset[str]]
+
+
+def to_onnx(program: ExportedProgram, signature: Signature) -> tuple[onnx.ModelProto, Marks]:
     """Translates a float32 program, operator by operator.
 
     Args:
         program: positional tensors in, tuple of tensors out.
         signature: gives inputs and outputs their names.
+
+    Returns:
+        The model, and which captured operators it was made of.
 
     Raises:
         FormatError: an operator has no ONNX translation.
@@ -47,11 +70,26 @@ def to_onnx(program: ExportedProgram, signature: Signature) -> onnx.ModelProto:
         raise FormatError(_reason(program, str(error))) from error
     assert exported is not None
     model = exported.model
-    _strip(model)
     _rename(model.graph, signature)
+    marks = _marks(model.graph)
+    _strip(model)
     proto = ir.to_proto(model)
     _name_batch(proto)
-    return proto
+    return proto, marks
+
+
+def _marks(graph: ir.Graph) -> Marks:
+    values: dict[str, str] = {}
+    readers: defaultdict[str, set[str]] = defaultdict(set)
+    for node in graph:
+        scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+        name = next(filter(None, map(name_in, scopes)), None)
+        if name:
+            values.update({v.name: name for v in node.outputs if v.name})
+            for value in node.inputs:
+                if value is not None and value.name and value.is_initializer():
+                    readers[value.name].add(name)
+    return Marks(values, {name: frozenset(keys) for name, keys in readers.items()})
 
 
 def _reason(program: ExportedProgram, complaint: str) -> str:

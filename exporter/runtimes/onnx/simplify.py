@@ -9,8 +9,9 @@ import onnx
 import onnxsim
 
 from exporter.errors import FormatError
+from exporter.runtimes.onnx.engine import short
 from exporter.runtimes.onnx.quiet import quiet
-from exporter.runtimes.onnx.session import open_session, run_fn, short
+from exporter.runtimes.onnx.session import open_session, run_fn
 from exporter.runtimes.onnx.storage import SINGLE_FILE_LIMIT, save, weight_bytes
 from exporter.types import Array, Sample, Tensors
 

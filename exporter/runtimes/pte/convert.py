@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import assert_never
 
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -16,43 +17,62 @@ from executorch.exir import (
 )
 from torch.export import ExportedProgram
 
+from exporter.base.eager import eager
+from exporter.base.locate import blame, source_line
+from exporter.base.quiet import hushed
+from exporter.base.text import first_line
 from exporter.errors import FormatError
+from exporter.quantize.half import to_half
 from exporter.runtimes.api import CheckFn, Conversion, ConvertJob
-from exporter.runtimes.locate import blame, source_line
 from exporter.runtimes.pte import delegation
 from exporter.runtimes.pte.batch import LARGEST, bound_sizes
-from exporter.runtimes.pte.dynamic import quantizer_each, sound_layout
+from exporter.runtimes.pte.dynamic import sound_layout
 from exporter.runtimes.pte.edge import plain_views
 from exporter.runtimes.pte.kernels import available
-from exporter.runtimes.pte.quiet import hushed
-from exporter.runtimes.pte.static import dequantizer_each
-from exporter.types import Delegation, Precision
+from exporter.runtimes.pte.recipe import computes, quantized
+from exporter.types import Compute, Delegation, Precision, Stage
 
 _CONVS = {torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}
 
 _OPERATOR = re.compile(r"\b(?:aten|quantized_decomposed|torchvision)(?:\.|::)\w+(?:\.\w+)?")
 
 
-def convert(job: ConvertJob, check: CheckFn) -> Conversion:  # noqa: ARG001 (quantized already)
-    """Lowers a program, float, half or quantized, and writes `job.target`.
+def convert(job: ConvertJob, check: CheckFn) -> Conversion:
+    """Quantizes or halves a program, lowers it, and writes `job.target`.
 
     Raises:
         FormatError: an operator cannot be lowered, or has no kernel in the runtime.
     """
     known = available()  # first: with the kernels come the operators that lowering looks up
     with hushed(), sound_layout():
-        edge = _lowered(job)
+        program, found = _prepared(job, check)
+        edge = _lowered(job, program)
         counts = delegation.count(edge.exported_program())
-        final = _finished(edge, job.program)
+        final = _finished(edge, program)
     _require_kernels(final, edge.exported_program(), known)
     job.target.write_bytes(final.buffer)
-    return Conversion(notes=tuple(_notes(job, counts)), delegation=counts)
+    return Conversion(tuple(_notes(job, counts)), counts, found)
 
 
-def _lowered(job: ConvertJob) -> EdgeProgramManager:
-    program = job.program
-    if job.precision is Precision.INT8:
-        program = dequantizer_each(quantizer_each(program))
+def _prepared(job: ConvertJob, check: CheckFn) -> tuple[ExportedProgram, dict[str, Compute]]:
+    """The program in its precision, and how its operators compute in int8."""
+    match job.variant.precision:
+        case Precision.FP32:
+            return job.program, {}
+        case Precision.FP16:
+            program = to_half(job.program)
+            check(Stage.QUANTIZED, eager(program))
+            return program, {}
+        case Precision.INT8:
+            assert job.recipe is not None
+            program = quantized(job.program, job.recipe)
+            check(Stage.QUANTIZED, eager(program))
+            return program, computes(program, job.recipe)
+        case _:
+            assert_never(job.variant.precision)
+
+
+def _lowered(job: ConvertJob, program: ExportedProgram) -> EdgeProgramManager:
     if job.dynamic_batch:
         bound_sizes(program)
     with _complaints_named(program):
@@ -79,7 +99,7 @@ def _complaints_named(*programs: ExportedProgram) -> Iterator[None]:
     except Exception as error:
         complaint = str(error)
         named = [found for p in programs if (found := _guilty(p, complaint))]
-        detail = complaint.strip().splitlines()[0][:200] if complaint.strip() else repr(error)
+        detail = first_line(error)
         if named:
             raise FormatError(f"ExecuTorch cannot convert {named[0]}: {detail}") from error
         raise FormatError(f"ExecuTorch cannot convert the model: {detail}") from error
@@ -124,7 +144,7 @@ def _notes(job: ConvertJob, counts: Delegation) -> Iterator[str]:
         listed = ", ".join(f"{name} x{n}" if n > 1 else name for name, n in counts.outside.items())
         yield f"runs on portable kernels, outside XNNPACK: {listed}"
     has_convs = any(n.target in _CONVS for n in job.program.graph.nodes)
-    if job.precision is Precision.FP16 and has_convs:
+    if job.variant.precision is Precision.FP16 and has_convs:
         yield "XNNPACK takes weights of convolutions as float32 only, so they are no smaller"
     if not counts.delegates:
         yield "nothing is delegated to XNNPACK: expect it to be slow"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from exporter.base.quiet import hushed
 from exporter.runtimes.pte.program import read_program
-from exporter.runtimes.pte.quiet import hushed
 from exporter.types import Description, Needs
 
 

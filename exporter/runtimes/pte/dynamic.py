@@ -18,6 +18,8 @@ from executorch.backends.xnnpack.utils.quant_utils import is_dynamic_qdq
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
+from exporter.base.graphs import copy_for_each_reader
+
 _quantized = torch.ops.quantized_decomposed
 
 _CONVS = frozenset({torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding})
@@ -66,26 +68,10 @@ def quantizer_each(program: ExportedProgram) -> ExportedProgram:
     Args:
         program: quantized; its graph is edited in place.
     """
-    graph = program.graph
-    for dequantize in list(graph.nodes):
-        if dequantize.target is not _quantized.dequantize_per_tensor.tensor:
-            continue
-        users = list(dequantize.users)
-        if any(u.target in _CONVS for u in users):
-            for user in users[1:]:
-                user.replace_input_with(dequantize, _copied_chain(program, dequantize))
+    graph, target = program.graph, _quantized.dequantize_per_tensor.tensor
+    for dequantize in graph.find_nodes(op="call_function", target=target):
+        if any(user.target in _CONVS for user in dequantize.users):
+            copy_for_each_reader(dequantize.args[0], dequantize)
     graph.lint()
     program.graph_module.recompile()
     return program
-
-
-def _copied_chain(program: ExportedProgram, dequantize: Node) -> Node:
-    """A second `dequantize(quantize(x))` of the same `x`, `scale` and `zero point`."""
-    quantize = dequantize.args[0]
-    assert isinstance(quantize, Node)
-    with program.graph.inserting_after(dequantize):
-        again = program.graph.node_copy(quantize)
-    with program.graph.inserting_after(again):
-        back = program.graph.node_copy(dequantize)
-    back.replace_input_with(quantize, again)
-    return back

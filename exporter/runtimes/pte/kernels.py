@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from exporter.runtimes.pte.quiet import hushed
+from exporter.base.quiet import hushed
 
 
 @cache

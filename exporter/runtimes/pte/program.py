@@ -20,8 +20,10 @@ from executorch.exir._serialize._flatbuffer import _flatc_decompile
 from executorch.exir._serialize._program import PTEFile, deserialize_pte_binary
 from executorch.exir.schema import BackendDelegate, DataLocation, ExecutionPlan, Tensor
 
+from exporter.base.text import first_line
 from exporter.errors import UserError
-from exporter.runtimes.pte.format import DTYPES, METHOD, is_pte
+from exporter.runtimes.pte.engine import METHOD
+from exporter.runtimes.pte.format import DTYPES, is_pte
 from exporter.types import TensorSpec
 
 _XNN_DTYPES = {
@@ -120,7 +122,7 @@ def read_program(path: Path) -> Pte:
             _graph(_payload(file, d)) for d in plan.delegates if d.id == "XnnpackBackend"
         )
     except Exception as error:  # flatc and the segment reader each have their own
-        raise UserError(f"{path} is damaged: {_first_line(error)}") from error
+        raise UserError(f"{path} is damaged: {first_line(error)}") from error
     return Pte(plan, graphs, file)
 
 
@@ -163,7 +165,3 @@ def _delegate_constants(graph: Mapping[str, Any], seen: set[str]) -> Iterator[tu
             if index and entry["named_key"] not in seen:
                 seen.add(entry["named_key"])
                 yield kind, entry["size"]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch.export import ExportedProgram
 
+from exporter.base.graphs import copy_for_each_reader
+
 _DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 
 
@@ -18,13 +20,8 @@ def dequantizer_each(program: ExportedProgram) -> ExportedProgram:
     Args:
         program: quantized; its graph is edited in place.
     """
-    graph = program.graph
-    for node in [n for n in graph.nodes if n.target is _DEQUANTIZE]:
-        # The program's output is known by this node's name, so it goes on reading this one.
-        for user in sorted(node.users, key=lambda user: user.op != "output")[1:]:
-            with graph.inserting_after(node):
-                copy = graph.node_copy(node)
-            user.replace_input_with(node, copy)
-    graph.lint()
+    for node in program.graph.find_nodes(op="call_function", target=_DEQUANTIZE):
+        copy_for_each_reader(node)
+    program.graph.lint()
     program.graph_module.recompile()
     return program

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -13,48 +14,68 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.jit import ScriptModule
 
+from exporter.base.eager import eager
+from exporter.base.locate import blame
 from exporter.errors import FormatError, UserError
+from exporter.quantize.half import to_half
+from exporter.quantize.pt2e import quantize
 from exporter.runtimes.api import CheckFn, Conversion, ConvertJob
-from exporter.runtimes.locate import blame
 from exporter.runtimes.ptl.archive import SIGNATURE_FILE, Stored
 from exporter.runtimes.ptl.describe import describe
+from exporter.runtimes.ptl.engine import first_line, flatten, use_qnnpack
 from exporter.runtimes.ptl.graph import plain_module
 from exporter.runtimes.ptl.half import compute_in_float
 from exporter.runtimes.ptl.int8 import Lowering, lower_int8
 from exporter.runtimes.ptl.mobile_passes import optimize
-from exporter.runtimes.ptl.run import Runner, first_line, flatten, use_qnnpack
-from exporter.types import Precision, Sample, Scheme, Signature, Tensors
+from exporter.runtimes.ptl.run import Runner
+from exporter.types import Precision, Sample, Scheme, Signature, Stage, Tensors
 
 KNOWN_LIBRARIES = frozenset({"aten", "quantized", "prim", "prepacked"})
 """Operator libraries that the Lite Interpreter of a stock app contains."""
 
 
-def convert(job: ConvertJob, check: CheckFn) -> Conversion:  # noqa: ARG001
-    """Lowers, traces, optimizes and saves a program, and loads the file back.
-
-    Args:
-        job: its program is float32, half, or a PT2E graph for int8.
-        check: unused, because nothing is quantized here: the given graph already is.
+def convert(job: ConvertJob, check: CheckFn) -> Conversion:
+    """Quantizes or halves, lowers, traces, optimizes and saves a program, and loads the file back.
 
     Returns:
         Notes that name the passes applied and what stays float in an int8 file.
 
     Raises:
-        FormatError: an operator cannot be traced, saved or loaded.
+        FormatError: an operator cannot be traced, saved or loaded, or nothing can be quantized.
     """
+    precision = job.variant.precision
     with _quantized_engine():
-        module = plain_module(job.program)
-        lowering = lower_int8(module) if job.precision is Precision.INT8 else Lowering()
-        halves = compute_in_float(module) if job.precision is Precision.FP16 else ()
+        module, keep, lowering = _lowered(job, check)
         traced = _trace(module, job)
         if job.dynamic_batch:
             _check_batch(traced, job)
-        keep = (*lowering.int8_weights, *halves)
-        optimized, applied = optimize(traced, keep, prepack=job.precision is Precision.FP32)
-        stored = Stored(job.signature, job.dynamic_batch, job.precision, job.scheme)
+        optimized, applied = optimize(traced, keep, prepack=precision is Precision.FP32)
+        stored = Stored(job.signature, job.dynamic_batch, precision, job.variant.scheme)
         _save(optimized, stored, job.target, job.program)
         _load_back(job.target, job.example, job.program)
-    return Conversion(notes=(f"passes: {', '.join(applied)}", *_int8_notes(lowering)))
+    notes = (f"passes: {', '.join(applied)}", *_int8_notes(lowering))
+    return Conversion(notes, computes=lowering.computes)
+
+
+def _lowered(job: ConvertJob, check: CheckFn) -> tuple[GraphModule, tuple[str, ...], Lowering]:
+    """The graph to trace, names of constants that no compiler may fold, and what became of int8."""
+    match job.variant.precision:
+        case Precision.FP32:
+            return plain_module(job.program), (), Lowering()
+        case Precision.FP16:
+            program = to_half(job.program)
+            check(Stage.QUANTIZED, eager(program))
+            module = plain_module(program)
+            return module, compute_in_float(module), Lowering()
+        case Precision.INT8:
+            assert job.recipe is not None
+            program = quantize(job.program, job.recipe)
+            check(Stage.QUANTIZED, eager(program))
+            module = plain_module(program)
+            lowering = lower_int8(module, job.recipe)
+            return module, tuple(lowering.int8_weights), lowering
+        case _:
+            assert_never(job.variant.precision)
 
 
 def convert_script(
@@ -95,7 +116,7 @@ def convert_script(
 def _quantized_engine() -> Iterator[None]:
     """QNNPACK while weights are packed, which decides the format they are stored in."""
     before = torch.backends.quantized.engine
-    use_qnnpack()
+    use_qnnpack(FormatError)
     try:
         yield
     finally:

@@ -10,8 +10,8 @@ from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 from torch.fx.node import map_aggregate
 
+from exporter.base.locate import source_line
 from exporter.errors import FormatError
-from exporter.runtimes.locate import source_line
 
 aten = torch.ops.aten
 

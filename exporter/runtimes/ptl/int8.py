@@ -12,27 +12,18 @@ from dataclasses import dataclass, field
 import torch
 from torch.fx import GraphModule, Node
 
+from exporter.quantize.recipe import Recipe
+from exporter.quantize.weights import to_int8
 from exporter.runtimes.ptl.graph import constant
 from exporter.runtimes.ptl.kernels import DEQUANTIZE, QUANTIZE, fuse_dynamic, fuse_static
+from exporter.runtimes.ptl.recipe import channels_of, computes
+from exporter.types import Compute
 
 aten = torch.ops.aten
 pt2e = torch.ops.quantized_decomposed
 
 _OFFSET = 128
 """uint8 value of int8 zero."""
-
-_WEIGHT_ONLY = {
-    aten.conv1d.default: 0,
-    aten.conv2d.default: 0,
-    aten.conv3d.default: 0,
-    aten.conv_transpose1d.default: 1,
-    aten.conv_transpose2d.input: 1,
-    aten.lstm.input: 0,
-    aten.gru.input: 0,
-    aten.rnn_tanh.input: 0,
-    aten.rnn_relu.input: 0,
-}
-"""Operators whose remaining float weights are stored as int8 -> axis of the output channels."""
 
 
 @dataclass
@@ -44,14 +35,16 @@ class Lowering:
         int8_weights: names of stored int8 tensors that the graph reads; a compiler must not fold
             their dequantization into float constants.
         weight_only: operator -> how often it computes in float with such weights.
+        computes: captured operator -> how it computes.
     """
 
     kernels: dict[str, int] = field(default_factory=dict)
     int8_weights: list[str] = field(default_factory=list)
     weight_only: dict[str, int] = field(default_factory=dict)
+    computes: dict[str, Compute] = field(default_factory=dict)
 
 
-def lower_int8(module: GraphModule) -> Lowering:
+def lower_int8(module: GraphModule, recipe: Recipe) -> Lowering:
     """Replaces all `quantized_decomposed` operators of a graph in place.
 
     Given:
@@ -62,20 +55,21 @@ def lower_int8(module: GraphModule) -> Lowering:
 
     Args:
         module: a graph from `plain_module`; the quantized engine must be `qnnpack`.
+        recipe: says which layers that are float in the graph get int8 weights all the same.
     """
     lowering = Lowering()
     _store_weights(module, lowering)
     _retype_activations(module, lowering)
-    _store_float_weights(module, lowering)
-    lowering.kernels = fuse_static(module)
-    for kernel, count in fuse_dynamic(module).items():
-        lowering.kernels[kernel] = lowering.kernels.get(kernel, 0) + count
+    _store_float_weights(module, lowering, recipe)
+    fused = (*fuse_static(module), *fuse_dynamic(module))
+    lowering.kernels = Counter(kernel.name for kernel in fused)
     _drop_run_time_ranges(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     read = {n.target for n in module.graph.nodes if n.op == "get_attr"}
     lowering.int8_weights = [name for name in lowering.int8_weights if name in read]
     _count_weight_only(module, lowering)
+    lowering.computes = computes(module, recipe, fused)
     return lowering
 
 
@@ -119,11 +113,11 @@ def _retype_activations(module: GraphModule, lowering: Lowering) -> None:
         _replace_by_stored(module, node, _add(module, stored, lowering))
 
 
-def _store_float_weights(module: GraphModule, lowering: Lowering) -> None:
-    """Float weights of convolutions and recurrent layers -> int8, dequantized when used."""
+def _store_float_weights(module: GraphModule, lowering: Lowering, recipe: Recipe) -> None:
+    """Float weights of layers that are to have int8 ones -> int8, dequantized when used."""
     known: dict[str, str] = {}
     for node in list(module.graph.nodes):
-        axis = _WEIGHT_ONLY.get(node.target)
+        axis = channels_of(node, recipe)
         if axis is None:
             continue
         for source in node.all_input_nodes:
@@ -149,11 +143,9 @@ def per_channel(weight: torch.Tensor, axis: int) -> torch.Tensor:
     Returns:
         A qint8 tensor of the same shape.
     """
-    others = [i for i in range(weight.dim()) if i != axis]
-    # A channel of zeros has no range of its own: any scale will do but zero.
-    scales = (weight.abs().amax(others).double() / 127).clamp(min=2.0**-24)
-    zeros = torch.zeros(len(scales), dtype=torch.long)
-    return torch.quantize_per_channel(weight, scales, zeros, axis, torch.qint8)
+    values, scales = (torch.from_numpy(x) for x in to_int8(weight.numpy(), (axis,)))
+    zeros = torch.zeros(weight.shape[axis], dtype=torch.long)
+    return torch._make_per_channel_quantized_tensor(values, scales.flatten().double(), zeros, axis)
 
 
 def _drop_run_time_ranges(module: GraphModule) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from exporter.runtimes.ptl.graph import constant
+from exporter.types import Compute
 
 aten = torch.ops.aten
 quantized = torch.ops.quantized
@@ -74,16 +74,27 @@ class _Call(NamedTuple):
     clamp: tuple[float, float] | None = None
 
 
-def fuse_static(module: GraphModule) -> dict[str, int]:
+class Fused(NamedTuple):
+    """One int8 kernel in the graph.
+
+    Attributes:
+        name: such as `quantized::conv2d`.
+        compute: static or dynamic.
+        operators: float ones whose place it takes.
+    """
+
+    name: str
+    compute: Compute
+    operators: tuple[Node, ...]
+
+
+def fuse_static(module: GraphModule) -> list[Fused]:
     """Replaces each `dequantize -> operator -> quantize` that QNNPACK has a kernel for.
 
     Args:
         module: a graph whose quantized tensors are uint8 with `QUANTIZE` and `DEQUANTIZE`.
-
-    Returns:
-        Kernel name -> how often it was used.
     """
-    used: Counter[str] = Counter()
+    fused = []
     packer = _Packer(module)
     for node in [n for n in module.graph.nodes if n.target is QUANTIZE]:
         node.meta["quantum"] = Quantum(*node.args[1:3])
@@ -91,24 +102,25 @@ def fuse_static(module: GraphModule) -> dict[str, int]:
             call = _gemm(packer, node) or _binary(node) or _cat(node) or _same_scale(node)
             if call is None:
                 continue
+            replaced = tuple(n for n in _activated(node.args[0]) if n is not None)
+            fused.append(Fused(kernel_name(call.kernel), Compute.STATIC, replaced))
             result = module.graph.call_function(call.kernel, call.args)
             if call.clamp:
                 result = module.graph.call_function(aten.hardtanh.default, (result, *call.clamp))
         result.meta.update(node.meta)
         node.replace_all_uses_with(result)
         module.graph.erase_node(node)
-        used[kernel_name(call.kernel)] += 1
-    return dict(used)
+    return fused
 
 
-def fuse_dynamic(module: GraphModule) -> dict[str, int]:
+def fuse_dynamic(module: GraphModule) -> list[Fused]:
     """Linear layers with activations quantized at run time -> `quantized::linear_dynamic`.
 
     Convolutions are left out: `quantized::conv2d_dynamic` gives wrong results on QNNPACK (it
     saturates the output to the range of the input), and int8 weights with a float product are
     2 to 6 times as fast as im2col with `linear_dynamic` (measured on x86, 1x1 and 3x3 layers).
     """
-    used: Counter[str] = Counter()
+    fused = []
     packer = _Packer(module)
     for node in [n for n in module.graph.nodes if n.target is aten.linear.default]:
         dequantized = node.args[0]
@@ -117,14 +129,14 @@ def fuse_dynamic(module: GraphModule) -> dict[str, int]:
         packed = packer.pack(node, None)
         if packed is None:
             continue
+        fused.append(Fused(kernel_name(quantized.linear_dynamic), Compute.DYNAMIC, (node,)))
         with module.graph.inserting_before(node):
             args = (dequantized.args[0].args[0], module.graph.get_attr(packed))
             result = module.graph.call_function(quantized.linear_dynamic, args)
         result.meta.update(node.meta)
         node.replace_all_uses_with(result)
         module.graph.erase_node(node)
-        used[kernel_name(quantized.linear_dynamic)] += 1
-    return dict(used)
+    return fused
 
 
 def kernel_name(kernel: Any) -> str:

@@ -8,8 +8,9 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from exporter.base.locate import blame, source_line
+from exporter.base.text import first_line
 from exporter.errors import FormatError
-from exporter.runtimes.locate import blame, source_line
 
 _MLIR_ERROR = re.compile(r"(?P<file>/[^:\n]+):(?P<line>\d+):\d+: error: (?P<what>[^\n]+)")
 
@@ -90,5 +91,5 @@ def _named(nodes: list[Node], text: str) -> str:
 
 def _short(text: str) -> str:
     """The first line, without the operands that MLIR prints after the colon."""
-    line = text.strip().split("\n")[0].split(": %")[0].rstrip(":, ")
+    line = first_line(text).split(": %")[0].rstrip(":, ")
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"

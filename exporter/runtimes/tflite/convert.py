@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from typing import assert_never
 
 import litert_torch
-import numpy as np
 import torch
 
 from exporter.errors import FormatError
@@ -15,16 +16,12 @@ from exporter.runtimes.api import CheckFn, Conversion, ConvertJob
 from exporter.runtimes.tflite.complaint import missing_kernel, refusal
 from exporter.runtimes.tflite.describe import computing, int8_operators
 from exporter.runtimes.tflite.flatbuffer import graphs, parse
-from exporter.runtimes.tflite.plan import FLOAT_COMPUTE
 from exporter.runtimes.tflite.pointwise import as_convolutions
-from exporter.runtimes.tflite.quantize import quantize
+from exporter.runtimes.tflite.quantize import halve, quantize
 from exporter.runtimes.tflite.rewrite import Rewritten
 from exporter.runtimes.tflite.run import Kernels, Runner, load
 from exporter.runtimes.tflite.signature import sign
-from exporter.types import Precision, Sample, Scheme, Stage
-
-_NARROW = {np.dtype("int64"): np.int32, np.dtype("float64"): np.float32}
-"""The converter's own choice: few mobile kernels take 64-bit tensors."""
+from exporter.types import FP32, Compute, Precision, Stage
 
 
 def convert(job: ConvertJob, check: CheckFn) -> Conversion:
@@ -40,18 +37,31 @@ def convert(job: ConvertJob, check: CheckFn) -> Conversion:
         raise FormatError(
             "LiteRT's converter fixes the batch size; leave the dynamic batch out, or this format"
         )
-    content = float_file(job)
-    if job.precision is not Precision.FP32:
-        samples = tuple(_narrowed(s) for s in job.calibration)
-        content = quantize(content, job.precision, job.scheme, samples)
-    notes = _notes(job, content)
-    if job.precision is Precision.INT8:
-        content, count = as_convolutions(content)
-        notes += _rewritten(count)
+    content, notes, computes = _to_variant(float_file(job), job)
     job.target.write_bytes(sign(content, job.signature))
-    if job.precision is not Precision.FP32:
+    if job.variant != FP32:
         check(Stage.QUANTIZED, Runner(job.target, kernels=Kernels.PLAIN).run)
-    return Conversion(notes=notes)
+    return Conversion(notes=(*_signature_notes(job), *notes), computes=computes)
+
+
+def _to_variant(
+    content: bytes, job: ConvertJob
+) -> tuple[bytes, tuple[str, ...], Mapping[str, Compute]]:
+    """The file in the variant that was asked for, notes, and how captured operators compute."""
+    match job.variant.precision:
+        case Precision.FP32:
+            return content, (), {}
+        case Precision.FP16:
+            return halve(content), (), {}
+        case Precision.INT8:
+            if job.recipe is None:
+                raise ValueError("int8 needs a recipe")
+            content, computes = quantize(content, job, job.recipe)
+            notes = _int8_notes(content)
+            content, count = as_convolutions(content)
+            return content, (*notes, *_rewritten(count)), computes
+        case unknown:
+            assert_never(unknown)
 
 
 def float_file(job: ConvertJob) -> bytes:
@@ -75,31 +85,23 @@ def float_file(job: ConvertJob) -> bytes:
     return content
 
 
-def _narrowed(sample: Sample) -> Sample:
-    return tuple(x.astype(_NARROW.get(x.dtype, x.dtype)) for x in sample)
-
-
-def _notes(job: ConvertJob, content: bytes) -> tuple[str, ...]:
+def _signature_notes(job: ConvertJob) -> tuple[str, ...]:
     notes = []
     if any(len(s.shape) == 4 for s in job.signature.inputs):
         notes.append("inputs and outputs keep the model's own layout (NCHW)")
     wide = {s.dtype for s in (*job.signature.inputs, *job.signature.outputs)} & {"int64", "float64"}
     if wide:
         notes.append(f"{' and '.join(sorted(wide))} inputs and outputs are 32-bit in the file")
-    if job.precision is Precision.INT8:
-        notes += _int8_notes(content, job.scheme)
     return tuple(notes)
 
 
-def _int8_notes(content: bytes, scheme: Scheme) -> list[str]:
+def _int8_notes(content: bytes) -> list[str]:
     graph = graphs(parse(content))[0]
     names = computing(graph)
     quantized = int8_operators(graph)
     notes = [f"{quantized.total()} of {names.total()} operators are int8 ({_counted(quantized)})"]
     if as_float := names - quantized:
         notes.append(f"stayed float: {_counted(as_float)}")
-    if scheme is Scheme.DYNAMIC and FLOAT_COMPUTE & as_float.keys():
-        notes.append("depthwise convolutions have int8 weights and compute in float")
     return notes
 
 

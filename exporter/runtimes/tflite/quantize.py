@@ -1,48 +1,66 @@
-"""Quantizes a float .tflite with ai-edge-quantizer: int8 by `plan`, or float16 weights."""
+"""Quantizes a float .tflite with ai-edge-quantizer: int8 as chosen, or float16 weights."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
-from ai_edge_quantizer.calibrator import Calibrator
 from ai_edge_quantizer.qtyping import TFLOperationName
 from ai_edge_quantizer.recipe_manager import RecipeManager
-from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
 from exporter.errors import FormatError
+from exporter.quantize.recipe import Recipe
+from exporter.quantize.weights import to_int8
+from exporter.runtimes.api import ConvertJob
 from exporter.runtimes.tflite.flatbuffer import Graph, graphs, pack, parse
-from exporter.runtimes.tflite.plan import plan
-from exporter.types import Array, Precision, Sample, Scheme
-
-_SIGNATURE = "serving_default"
-"""The converter's name for the only signature of a file."""
+from exporter.runtimes.tflite.recipe import LOOKUP, WEIGHT_AXES, OperatorChoices, choose, computes
+from exporter.types import Array, Compute
 
 _ANY = TFLOperationName.ALL_SUPPORTED
 
+_Ranges = dict[str, dict[str, Array]]
+"""Name of a tensor -> `min` and `max`, which broadcast against it."""
 
-def quantize(
-    content: bytes, precision: Precision, scheme: Scheme, calibration: tuple[Sample, ...]
-) -> bytes:
-    """Quantizes a float file. Inputs and outputs stay float.
+
+def quantize(content: bytes, job: ConvertJob, recipe: Recipe) -> tuple[bytes, dict[str, Compute]]:
+    """Quantizes a float file as a recipe wants it. Inputs and outputs stay float.
 
     Args:
-        content: a float .tflite with the converter's own signature names.
-        precision: fp16 or int8.
-        scheme: of int8.
-        calibration: samples with the file's dtypes; empty unless static.
+        content: a float .tflite with the converter's own names.
+        job: gives the program it was made of, and samples.
+        recipe: what becomes of each captured operator.
+
+    Returns:
+        The file, and how each captured operator computes in it.
 
     Raises:
-        FormatError: static without samples, or the quantizer refuses.
+        FormatError: see `choose`; or nothing can be quantized, or the quantizer refuses.
     """
-    recipe = _halving() if precision is Precision.FP16 else _recipe(content, scheme)
-    if not recipe.get_quantization_recipe():
-        raise FormatError(f"no operator holds weights that {precision.value} could make smaller")
+    chosen = choose(content, job, recipe)
+    model = parse(content)
+    graph = graphs(model)[0]
+    quantized = _quantized(content, _settings(graph, chosen), _ranges(model, graph, chosen))
+    return quantized, computes(chosen, content, quantized)
+
+
+def halve(content: bytes) -> bytes:
+    """Stores the weights of a float file as float16.
+
+    Raises:
+        FormatError: there are none, or the quantizer refuses.
+    """
+    settings = RecipeManager()
+    settings.add_weight_only_config(".*", _ANY, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
+    return _quantized(content, settings, {})
+
+
+def _quantized(content: bytes, settings: RecipeManager, ranges: _Ranges) -> bytes:
     try:
-        ranges = _ranges(content, recipe, calibration) if recipe.need_calibration() else None
-        worker = quantizer.Quantizer(content, recipe.get_quantization_recipe())
+        worker = quantizer.Quantizer(content, settings.get_quantization_recipe())
         result = worker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError, IndexError) as error:
         what = str(error).strip().split("\n")[0]
@@ -51,31 +69,26 @@ def quantize(
     return _with_signature_of(content, bytes(result.quantized_model))
 
 
-def _recipe(content: bytes, scheme: Scheme) -> RecipeManager:
-    """The plan in the quantizer's terms.
+def _settings(graph: Graph, chosen: OperatorChoices) -> RecipeManager:
+    """The choices in the quantizer's terms.
 
     It tells operators apart by the names of their outputs, of which the converter uses each once.
     """
-    graph = graphs(parse(content))[0]
-    chosen = plan(graph, scheme)
-    recipe = RecipeManager()
-    if chosen.static:
-        recipe.add_static_config(_named(graph, chosen.static), _ANY, 8, 8)
-    if chosen.dynamic:
-        recipe.add_dynamic_config(_named(graph, chosen.dynamic), _ANY, 8)
-    if chosen.weight_only:
-        recipe.add_weight_only_config(_named(graph, chosen.weight_only), _ANY, 8)
-    if recipe.get_quantization_recipe():
-        # To the quantizer, output is an operator with the same name as the last one.
-        for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
-            recipe.add_quantization_config(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    return recipe
-
-
-def _halving() -> RecipeManager:
-    recipe = RecipeManager()
-    recipe.add_weight_only_config(".*", _ANY, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
-    return recipe
+    settings = RecipeManager()
+    lookups = {i for i, op in enumerate(graph.operators) if op.name == LOOKUP}
+    stored = chosen.numbered(Compute.WEIGHT_ONLY)
+    if static := chosen.numbered(Compute.STATIC):
+        settings.add_static_config(_named(graph, static), _ANY, 8, 8)
+    if dynamic := chosen.numbered(Compute.DYNAMIC) | (stored & lookups):
+        settings.add_dynamic_config(_named(graph, dynamic), _ANY, 8)
+    if weight_only := stored - lookups:
+        settings.add_weight_only_config(_named(graph, weight_only), _ANY, 8)
+    if not settings.get_quantization_recipe():
+        raise FormatError("no operator holds weights that int8 could make smaller")
+    # To the quantizer, output is an operator with the same name as the last one.
+    for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        settings.add_quantization_config(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    return settings
 
 
 def _named(graph: Graph, operators: Iterable[int]) -> str:
@@ -87,21 +100,24 @@ def _named(graph: Graph, operators: Iterable[int]) -> str:
     return f"^(?:{'|'.join(re.escape(scope) for scope in scopes)})$"
 
 
-def _ranges(
-    content: bytes, recipe: RecipeManager, calibration: tuple[Sample, ...]
-) -> dict[str, dict[str, Array]]:
-    """Smallest and largest value of each tensor over all samples.
-
-    The quantizer's own default is a moving average that gives the first of 16 samples nearly
-    half the weight, and cuts off what the others exceed it by.
-    """
-    if not calibration:
-        raise FormatError("static int8 needs calibration samples")
-    data = [{f"args_{i}": x for i, x in enumerate(sample)} for sample in calibration]
-    calibrator = Calibrator(content, num_threads=1, qsv_update_func=min_max_update)
-    calibrator.calibrate({_SIGNATURE: data}, recipe)
-    ranges: dict[str, dict[str, Array]] = calibrator.get_model_qsvs()
-    return ranges
+def _ranges(model: Any, graph: Graph, chosen: OperatorChoices) -> _Ranges:
+    """Of the activations, and of the weights as the common rule has them."""
+    ranks = {t.name: len(t.shape) for t in graph.tensors}
+    found = {
+        name: {
+            "min": np.full((1,) * ranks[name], known.low, np.float32),
+            "max": np.full((1,) * ranks[name], known.high, np.float32),
+        }
+        for name, known in chosen.ranges.items()
+    }
+    for i in chosen.computes:
+        op = graph.operators[i]
+        if op.name in WEIGHT_AXES:
+            weight = graph.tensors[op.inputs[1]]
+            stored = np.frombuffer(bytes(model.buffers[weight.buffer].data), np.float32)
+            _, scales = to_int8(stored.reshape(weight.shape), (WEIGHT_AXES[op.name],))
+            found[weight.name] = {"min": -127 * scales, "max": 127 * scales}
+    return found
 
 
 def _with_signature_of(original: bytes, quantized: bytes) -> bytes:
