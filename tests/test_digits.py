@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
+from exporter.base.files import sha256
 from exporter.manifest import Manifest
-from exporter.pipeline.output import sha256
 from exporter.types import Format, Stage, Verdict, Where
 from tests.command import ROOT, export_mobile
 
@@ -67,6 +67,7 @@ def test_the_folder_holds_what_the_readme_says(exported: tuple[Path, Manifest]) 
         "manifest.json",
         "report.html",
         "golden.npz",
+        "digits_deit_traced.int8.recipe.json",
     }
     assert [p.name for p in folder.parent.iterdir()] == ["out"], "nothing is left beside it"
     text = (folder / "manifest.json").read_text() + (folder / "report.html").read_text()

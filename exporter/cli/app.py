@@ -15,7 +15,8 @@ from exporter.cli.emulator import emulator
 from exporter.cli.export import export
 from exporter.cli.inspect import inspect
 from exporter.cli.verify import verify
-from exporter.quantize.semantics import MEANING, explain
+from exporter.quantize.semantics import explain
+from exporter.types import VARIANTS, Format
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
@@ -28,10 +29,11 @@ GROUPS: dict[str, typer.Typer] = {"devices": devices, "emulator": emulator}
 
 app = typer.Typer(
     name="export-mobile",
-    help="Turn a PyTorch model into verified mobile artifacts: .ptl, .pte, .onnx, .tflite.\n\n"
+    help="Turn a PyTorch model into verified mobile artifacts: "
+    f"{', '.join(f'.{format}' for format in Format)}.\n\n"
     "`export-mobile deit.pt --int8` is short for `export-mobile export deit.pt --int8`.",
     epilog="**What each precision means, for every format**\n\n"
-    + "\n\n".join(explain(*p) for p in MEANING),
+    + "\n\n".join(explain(variant) for variant in VARIANTS),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

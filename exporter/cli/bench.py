@@ -45,13 +45,14 @@ def bench(
         from exporter.device.emulator import CPUS
         from exporter.pipeline.bench import BenchOptions
         from exporter.pipeline.bench import bench as run
-        from exporter.pipeline.measure import Settings
+        from exporter.pipeline.device_run import Settings
+        from exporter.pipeline.devices import resolve
 
         display.finish("bench", "read the folder")
         result = run(
             BenchOptions(
                 folder=folder,
-                devices=tuple(devices or (() if sweep_cpus else ("auto",))),
+                devices=resolve(devices or (() if sweep_cpus else ("auto",))),
                 formats=tuple(dict.fromkeys(formats or Format)),
                 settings=Settings(
                     threads=counts,

@@ -14,6 +14,7 @@ from exporter.types import Format, Precision, Scheme, Verdict
 
 if TYPE_CHECKING:
     from exporter.pipeline.bench import BenchResult
+    from exporter.pipeline.devices import Target
     from exporter.pipeline.options import Progress
 
 
@@ -23,7 +24,8 @@ def export(
     fp16: opt.Fp16Option = False,
     int8: opt.Int8Option = False,
     formats: opt.FormatOption = None,
-    scheme: opt.SchemeOption = None,
+    schemes: opt.SchemeOption = None,
+    recipe: opt.RecipeOption = None,
     dynamic_batch: opt.DynamicBatchOption = False,
     factory: opt.FactoryOption = None,
     arguments: opt.FactoryArgOption = None,
@@ -61,6 +63,7 @@ def export(
     with console.stage_display(quiet) as display:
         display.begin("model", "importing torch")
         from exporter.loading import LoadRequest
+        from exporter.pipeline.devices import resolve
         from exporter.pipeline.export import export as run
         from exporter.pipeline.options import Bounds, ExportOptions
 
@@ -79,7 +82,8 @@ def export(
             limit=limit,
             precisions=precisions,
             formats=tuple(dict.fromkeys(formats or Format)),
-            scheme=Scheme(scheme) if scheme else None,
+            schemes=tuple(dict.fromkeys(Scheme(s) for s in schemes or ())),
+            recipe=recipe,
             dynamic_batch=dynamic_batch,
             bounds=Bounds(atol, min_sqnr, min_agreement, max_drop),
             runs=runs,
@@ -88,9 +92,9 @@ def export(
             output=output,
             name=name,
         )
-        named = _resolve(devices or [])  # a device that is not there is best known at once
+        targets = resolve(devices or ())  # a name that cannot be meant is best known at once
         manifest, folder = run(request, display)
-        measured = _bench(folder, named, runs, threads, display) if named else None
+        measured = _bench(folder, targets, runs, threads, display) if targets else None
     if measured:
         if not as_json:
             console.show_manifest(manifest, None, as_json)
@@ -104,19 +108,11 @@ def export(
         console.conclude((), holds)
 
 
-def _resolve(devices: list[str]) -> tuple[str, ...]:
-    if not devices:
-        return ()
-    from exporter.pipeline.measure import resolve
-
-    return resolve(devices)
-
-
 def _bench(
-    folder: Path, devices: tuple[str, ...], runs: int, threads: int, display: Progress
+    folder: Path, devices: tuple[Target, ...], runs: int, threads: int, display: Progress
 ) -> BenchResult:
     from exporter.pipeline.bench import BenchOptions, bench
-    from exporter.pipeline.measure import Settings
+    from exporter.pipeline.device_run import Settings
 
     settings = Settings(threads=(threads,), runs=runs)
     return bench(BenchOptions(folder, settings, devices), display)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from exporter.types import Format
+from exporter.types import Format, Scheme
 
 MODEL, DATA, MAKE, PROVE, DEVICE, SHOW = (
     "Model",
@@ -19,6 +20,14 @@ MODEL, DATA, MAKE, PROVE, DEVICE, SHOW = (
 )
 
 MOST_THREADS = 64
+
+
+class Int8Scheme(StrEnum):
+    """The schemes that int8 may have; typer takes no list of literals."""
+
+    STATIC = Scheme.STATIC.value
+    DYNAMIC = Scheme.DYNAMIC.value
+
 
 ModelArgument = Annotated[
     str,
@@ -120,15 +129,25 @@ FormatOption = Annotated[
     list[Format] | None,
     typer.Option(
         "--format",
-        help="Only this format; repeat for several. Default: all four.",
+        help="Only this format; repeat for several. Default: all.",
         rich_help_panel=MAKE,
     ),
 ]
 SchemeOption = Annotated[
-    Literal["static", "dynamic"] | None,
+    list[Int8Scheme] | None,
     typer.Option(
         "--scheme",
-        help="int8 activations. Default: static with calibration data, else dynamic.",
+        help="int8 activations; repeat for both. Default: static with calibration data, else "
+        "dynamic.",
+        rich_help_panel=MAKE,
+    ),
+]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE",
+        help="A .recipe.json of an earlier export, edited: how each operator computes in int8.",
         rich_help_panel=MAKE,
     ),
 ]

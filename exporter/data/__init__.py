@@ -11,10 +11,12 @@ from exporter.data.example import read_example
 from exporter.data.golden import Golden, read_golden, write_golden
 from exporter.data.preprocess import Preprocess, parse_preprocess
 from exporter.data.rows import spread
+from exporter.data.stored import Stored, store
 
 __all__ = [
     "Golden",
     "Preprocess",
+    "Stored",
     "first_sample",
     "load_dataset",
     "overlap",
@@ -23,5 +25,6 @@ __all__ = [
     "read_example",
     "read_golden",
     "spread",
+    "store",
     "write_golden",
 ]

@@ -7,37 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from exporter.base.eager import eager
+from exporter.data import Stored
 from exporter.errors import FormatError
 from exporter.parity import Mismatch, Tolerance
 from exporter.pipeline.audit import audit, share_notes, written
 from exporter.pipeline.stages import Evidence, StageLog
-from exporter.runtimes import (
-    TAKES_QUANTIZED_GRAPH,
-    load_convert,
-    load_convert_script,
-    load_runner,
-)
+from exporter.quantize.recipe import Recipe
+from exporter.runtimes import runtime
 from exporter.runtimes.api import Conversion, ConvertJob
+from exporter.runtimes.load import load_convert, load_convert_script, load_runner
 from exporter.types import (
+    Compute,
     Delegation,
     Format,
     Latency,
+    Layer,
     Needs,
     Parity,
-    Precision,
-    RunFn,
-    Sample,
-    Scheme,
+    PassOutcome,
     Signature,
     Stage,
     StageResult,
-    Tensors,
+    Variant,
 )
-
-if TYPE_CHECKING:
-    from torch.export import ExportedProgram
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality; a job is itself
@@ -47,26 +41,30 @@ class BuildJob:
     Attributes:
         program: file of the captured program (torch.export.save), after the shared passes.
         script: file of the TorchScript to convert where there is no program.
+        recipe: what becomes of each operator; None unless the variant is int8.
+        calibration: a few samples, where the variant is static.
         target: the file to write.
+        digest: of everything that has a say in the result.
     """
 
     format: Format
-    precision: Precision
-    scheme: Scheme
+    variant: Variant
     program: Path | None
     script: Path | None
+    recipe: Recipe | None
     signature: Signature
-    calibration: tuple[Sample, ...]
+    calibration: Stored | None
     evidence: Evidence
     tolerance: Tolerance
     float_tolerance: Tolerance
     dynamic_batch: bool
     target: Path
+    digest: str
 
     @property
     def lane(self) -> str:
         """What the progress display and the log file call this job."""
-        return f"{self.precision} {self.format}"
+        return f"{self.variant} {self.format}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,8 @@ class BuildResult:
 
     Attributes:
         stages: each stage of its own, in order.
+        passes: what each pass for this format alone did.
+        layers: how each operator with weights or products computes, where the variant is int8.
         parity: the artifact in its runtime, on all evaluation samples; None where it does not run.
         golden_parity: the same on the samples of golden.npz.
         delegation: for runtimes with delegates.
@@ -88,6 +88,8 @@ class BuildResult:
     """
 
     stages: tuple[StageResult, ...] = ()
+    passes: tuple[PassOutcome, ...] = ()
+    layers: tuple[Layer, ...] = ()
     parity: Parity | None = None
     golden_parity: Parity | None = None
     delegation: Delegation | None = None
@@ -116,8 +118,7 @@ def build(job: BuildJob, announce: Callable[[str], None]) -> BuildResult:
     log = StageLog(job.evidence, job.tolerance, job.float_tolerance, announce)
     result = BuildResult()
     try:
-        conversion = _convert(job, log)
-        result = replace(result, delegation=conversion.delegation, notes=conversion.notes)
+        result = _converted(job, log)
         announce("loading back")
         result = _prove(job, log, result)
     except FormatError as error:
@@ -134,40 +135,54 @@ def build(job: BuildJob, announce: Callable[[str], None]) -> BuildResult:
     )
 
 
-def _convert(job: BuildJob, log: StageLog) -> Conversion:
-    """Passes, quantization and conversion; checks each stage on the way."""
+def _converted(job: BuildJob, log: StageLog) -> BuildResult:
+    """Passes and conversion; checks each stage on the way."""
     if job.program is None:
-        return _convert_script(job, log)
+        conversion = _convert_script(job, log)
+        return BuildResult(delegation=conversion.delegation, notes=conversion.notes)
     from torch.export import load
 
     from exporter import passes
-    from exporter.quantize.half import to_half
-    from exporter.quantize.pt2e import quantize
 
     log.announce("passes")
-    program, outcomes = passes.apply(load(job.program), passes.FOR_FORMAT[job.format])
+    program, outcomes = passes.apply(load(job.program), passes.for_format(job.format))
     if any(o.changed for o in outcomes):
         log.check(Stage.PASSES, eager(program))
-    if job.format in TAKES_QUANTIZED_GRAPH and job.precision is not Precision.FP32:
-        log.announce("quantizing")
-        program = (
-            quantize(program, job.scheme, job.calibration or job.evidence.samples[:1])
-            if job.precision is Precision.INT8
-            else to_half(program)
-        )
-        log.check(Stage.QUANTIZED, eager(program))
     log.announce("converting")
     convert_job = ConvertJob(
         program=program,
         signature=job.signature,
-        precision=job.precision,
-        scheme=job.scheme,
-        calibration=job.calibration,
+        variant=job.variant,
+        recipe=job.recipe,
+        calibration=tuple(job.calibration or ()),
         example=job.evidence.samples[0],
         dynamic_batch=job.dynamic_batch,
         target=job.target,
     )
-    return load_convert(job.format)(convert_job, log.check)
+    conversion = load_convert(job.format)(convert_job, log.check)
+    return BuildResult(
+        passes=tuple(o for o in outcomes if o.changed or o.refusals),
+        layers=_layers(job, conversion) if job.recipe else (),
+        delegation=conversion.delegation,
+        notes=conversion.notes,
+    )
+
+
+def _layers(job: BuildJob, conversion: Conversion) -> tuple[Layer, ...]:
+    """How each operator of the recipe that multiplies, or is said to be int8, computes."""
+    assert job.recipe
+    name = runtime(job.format).name
+    found = []
+    for step in job.recipe.steps:
+        compute = conversion.computes.get(step.node, Compute.FLOAT)
+        if not step.macs and compute is Compute.FLOAT:
+            continue
+        lost = compute is Compute.FLOAT and step.compute is not Compute.FLOAT
+        why = f"{name} has no int8 kernel for it here" if lost else step.why
+        found.append(
+            Layer(step.node, step.operator, step.module, step.source, compute, step.macs, why)
+        )
+    return tuple(found)
 
 
 def _convert_script(job: BuildJob, log: StageLog) -> Conversion:
@@ -175,27 +190,13 @@ def _convert_script(job: BuildJob, log: StageLog) -> Conversion:
     import torch
 
     log.announce("converting the TorchScript")
-    return load_convert_script()(
+    return load_convert_script(job.format)(
         torch.jit.load(job.script, map_location="cpu"),
         job.signature,
         job.evidence.samples[0],
         job.target,
         dynamic_batch=job.dynamic_batch,
     )
-
-
-def eager(program: ExportedProgram) -> RunFn:
-    """Runs a program in eager PyTorch, on and with numpy arrays."""
-    import torch
-
-    module = program.module()
-
-    def run(sample: Sample) -> Tensors:
-        with torch.no_grad():
-            outputs = module(*(torch.from_numpy(x.copy()) for x in sample))
-        return tuple(o.numpy() for o in outputs)
-
-    return run
 
 
 def _prove(job: BuildJob, log: StageLog, result: BuildResult) -> BuildResult:
@@ -211,8 +212,8 @@ def _prove(job: BuildJob, log: StageLog, result: BuildResult) -> BuildResult:
         golden_parity=golden,
         weight_bytes=weights,
         needs=described.needs,
-        notes=(*result.notes, *share_notes(job.precision, weights)),
-        problem=audit(job.precision, weights),
+        notes=(*result.notes, *share_notes(job.variant.precision, weights)),
+        problem=audit(job.variant.precision, weights),
     )
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from exporter import data
 from exporter.errors import FormatError, UserError
 from exporter.manifest import FILE_NAME, Manifest
-from exporter.pipeline import record
+from exporter.pipeline import prepare, record
 from exporter.pipeline.build import BuildJob, BuildResult
 from exporter.pipeline.latency import TimeFn, side_by_side, stopwatch
 from exporter.pipeline.options import ExportOptions, Progress, check
 from exporter.pipeline.output import aside, move_into_place
-from exporter.pipeline.plan import Plan, capture, jobs, plan
+from exporter.pipeline.plan import jobs, recipe_files
 from exporter.pipeline.pool import build_all
+from exporter.pipeline.prepare import Reference, Subject
 from exporter.pipeline.record import GOLDEN
 from exporter.pipeline.runner import IsolatedRunner
 from exporter.types import Latency
@@ -34,29 +35,36 @@ def export(options: ExportOptions, progress: Progress) -> tuple[Manifest, Path]:
     """
     started = time.perf_counter()
     check(options)
-    what = plan(options, progress)
-    output = options.output or Path(f"{what.name}-mobile")
+    subject = prepare.load(options, progress)
+    output = options.output or Path(f"{subject.name}-mobile")
     with aside(output) as scratch:
-        captured = capture(what, scratch / "program.pt2", progress)
-        todo = jobs(what, captured, scratch)
+        subject = prepare.stored(subject, scratch)
+        reference = prepare.refer(subject, scratch, progress)
+        captured = prepare.capture(subject, reference, scratch, progress)
+        todo = jobs(subject, reference, captured, scratch)
         built = dict(zip(todo, build_all(todo, options.jobs, scratch, progress), strict=True))
         progress.begin("model", "timing side by side")
-        original, built = _time(what, built, scratch)
+        original, built = _time(subject, reference, built, scratch)
         progress.begin("model", "writing the report")
-        golden = what.evidence.golden
+        for name, recipe in recipe_files(subject, captured).items():
+            (scratch / name).write_text(recipe.to_json() + "\n", encoding="utf-8")
+        golden = reference.evidence.golden
         data.write_golden(
-            scratch / GOLDEN, golden.samples, golden.reference, golden.labels, what.source.signature
+            scratch / GOLDEN,
+            golden.samples,
+            golden.reference,
+            golden.labels,
+            subject.original.signature,
         )
-        manifest = record.manifest(
-            what, captured, built, original, scratch, time.perf_counter() - started
-        )
+        seconds = time.perf_counter() - started
+        manifest = record.manifest(subject, reference, captured, built, original, scratch, seconds)
         _publish(manifest, scratch, output)
     progress.finish("model", "done")
     return manifest, output
 
 
 def _time(
-    what: Plan, built: Mapping[BuildJob, BuildResult], scratch: Path
+    subject: Subject, reference: Reference, built: Mapping[BuildJob, BuildResult], scratch: Path
 ) -> tuple[Latency | None, dict[BuildJob, BuildResult]]:
     """Times the original beside every artifact that runs, each in a process of its own.
 
@@ -65,8 +73,8 @@ def _time(
     """
     import torch
 
-    threads = what.options.threads
-    timers: dict[BuildJob | None, TimeFn] = {None: stopwatch(what.source.run)}
+    threads = subject.options.threads
+    timers: dict[BuildJob | None, TimeFn] = {None: stopwatch(subject.original.run)}
     failed: dict[BuildJob | None, str] = {}
     torch.set_num_threads(threads)
     with ExitStack() as stack:
@@ -79,7 +87,7 @@ def _time(
             except FormatError as error:
                 failed[job] = error.reason
         latencies, crashed = side_by_side(
-            timers, what.evidence.samples[0], what.options.runs, threads
+            timers, reference.evidence.samples[0], subject.options.runs, threads
         )
     failed |= crashed
     timed = {
@@ -112,6 +120,6 @@ def _last_files(output: Path) -> set[str]:
 
 
 def _files(manifest: Manifest) -> set[str]:
-    """Every file of every artifact."""
+    """Every file of every artifact, and the recipes."""
     made = {a.file for a in manifest.artifacts if a.file}
-    return made.union(*(a.sidecars for a in manifest.artifacts))
+    return made.union(manifest.capture.recipes, *(a.sidecars for a in manifest.artifacts))

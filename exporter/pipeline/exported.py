@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from exporter import data, parity
+from exporter.base.files import sha256
 from exporter.errors import UserError
 from exporter.manifest import FILE_NAME, Artifact, Manifest
 from exporter.parity import Tolerance
-from exporter.pipeline.output import sha256
 from exporter.types import Parity
 
 _KERNELS_DB = 3.0

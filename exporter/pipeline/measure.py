@@ -7,64 +7,27 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
-from exporter import parity
-from exporter.device import emulator
-from exporter.device.adb import Adb
-from exporter.device.adb import Device as Phone
 from exporter.device.affinity import cores
 from exporter.device.bundle import Layer, layers
 from exporter.device.emulator import counter
 from exporter.device.install import install
-from exporter.device.job import Result
-from exporter.device.probe import clusters, home, probe, require_arm64, state
+from exporter.device.probe import clusters, home, probe, require_arm64
 from exporter.device.session import Session
-from exporter.device.survey import clean
-from exporter.errors import DeviceError, FormatError, UserError
-from exporter.manifest import Artifact, Device, DeviceRun, Facts
-from exporter.parity import Mismatch
-from exporter.pipeline.count import Counting, files, job_for
+from exporter.errors import DeviceError
+from exporter.manifest import Artifact, DeviceResult, Facts
+from exporter.pipeline.count import Counting
+from exporter.pipeline.device_run import DeviceBench, Settings
+from exporter.pipeline.devices import Target, left_clean, opened
 from exporter.pipeline.exported import Exported
-from exporter.pipeline.latency import summarize
-from exporter.types import Format, Tell, Tensors, Verdict, Where
-
-EMULATOR = "emulator"
-"""Name of a device that is started for this run; `emulator:cortex-a53` names its CPU as well."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How artifacts are run.
-
-    Attributes:
-        threads: each number of threads to run with.
-        runs: timed runs.
-        warmup: runs before those, after the cold one.
-        cooldown: seconds to wait before each artifact.
-        affinity: `big`, `little`, a mask such as `0xf0`, or None for all cores.
-        timeout: seconds for one artifact.
-        keep_runtime: whether the runtime bundle stays on the device for the next run.
-        storage: of an emulator that is started for this run.
-        samples: at most so many golden samples are compared; None for all.
-    """
-
-    threads: tuple[int, ...] = (1,)
-    runs: int = 50
-    warmup: int = 5
-    cooldown: float = 0.0
-    affinity: str | None = None
-    timeout: float = 600.0
-    keep_runtime: bool = True
-    storage: str = emulator.DEFAULT_STORAGE
-    samples: int | None = None
+from exporter.types import Instructions, Tensors, Where
 
 
 @dataclass(frozen=True)
@@ -74,241 +37,93 @@ class Finished:
     seconds: float
 
 
-def resolve(names: Sequence[str]) -> tuple[str, ...]:
-    """The devices that were named: `auto` becomes the serial of the only one, `emulator:a53` names
-    its CPU in full.
-
-    Raises:
-        UserError: a device is named twice, there is no such CPU, or `auto` has none or several to
-            choose from.
-    """
-    found = tuple(map(_resolved, names))
-    if twice := next((name for name in found if found.count(name) > 1), None):
-        raise UserError(f"--device {twice} is given twice.", "Name each device once.")
-    return found
-
-
-def _resolved(name: str) -> str:
-    if is_emulator(name):
-        return f"{EMULATOR}:{emulator.cpu_name(name.partition(':')[2] or emulator.DEFAULT_CPU)}"
-    return Adb().resolve(name).serial if name == "auto" else name
-
-
-def ready(names: Sequence[str]) -> tuple[tuple[str, ...], list[UserError]]:
-    """The devices that can be talked to (or can be started), and what is wrong with the others."""
-    found, problems = [], []
-    for name in names:
-        try:
-            found.append(name if is_emulator(name) else Adb().resolve(name).serial)
-        except UserError as error:
-            problems.append(error)
-    return tuple(found), problems
-
-
-def is_emulator(name: str) -> bool:
-    """Whether a device of this name is started by us; `emulator-5554` is Android Studio's."""
-    return name == EMULATOR or name.startswith(f"{EMULATOR}:")
-
-
 def work(
     connection: Connection,
     folder: Path,
     artifacts: Sequence[Artifact],
-    name: str,
+    target: Target,
     settings: Settings,
 ) -> None:
-    """Runs artifacts on one device; sends progress texts, a `Device`, each `DeviceRun`, `Finished`.
+    """Runs artifacts on one device.
+
+    Sends progress texts, a `DeviceResult` without runs, each `DeviceRun`, and `Finished`.
 
     Args:
         connection: to the parent, which sends the outputs on the golden samples on this machine
             (file -> outputs of each sample) while the device is being prepared.
         folder: output folder with the artifacts.
         artifacts: which of them, with a file each.
-        name: of the device, as the user named it.
+        target: the device.
         settings: how to run.
     """
     end_on_sigterm()
     started = time.monotonic()
     tell = connection.send
-    with tempfile.TemporaryDirectory() as scratch, _opened(name, settings, tell) as (phone, cpu):
+    with tempfile.TemporaryDirectory() as scratch, opened(target, settings.storage, tell) as there:
         exported = Exported.read(folder).first(settings.samples, Path(scratch))
-        facts = probe(phone)
+        device = there.device
+        facts = probe(device)
         require_arm64(facts)
-        chosen = cores(settings.affinity, clusters(phone))
+        chosen = cores(settings.affinity, clusters(device))
         bundle = layers(dict.fromkeys(a.format for a in artifacts), tell)
-        counting = _counting(exported, bundle, cpu, Path(scratch, "count"))
-        base = home(phone)
-        with _left_clean(phone, settings.keep_runtime), Session(phone, base, tell) as session:
-            remote = install(phone, base, bundle, tell)
+        count = _count(exported, bundle, there.cpu, Path(scratch, "count"))
+        base = home(device)
+        with left_clean(device, settings.keep_runtime), Session(device, base, tell) as session:
+            remote = install(device, base, bundle, tell)
             tell("ready, waiting for this machine's outputs")
             host: Mapping[str, list[Tensors]] = connection.recv()
-            device = Device(
-                name=name,
-                where=Where.EMULATED if facts.emulated else Where.DEVICE,
-                facts=facts,
-                measured=datetime.now(UTC),
-                seconds=0.0,
-                options=_options(settings, chosen, facts.emulated),
-                bundle={layer.name: layer.digest for layer in bundle},
+            connection.send(
+                DeviceResult(
+                    name=target.name,
+                    where=Where.EMULATED if facts.emulated else Where.DEVICE,
+                    facts=facts,
+                    measured=datetime.now(UTC),
+                    seconds=0.0,
+                    options=_options(settings, chosen, facts.emulated),
+                    bundle={layer.name: layer.digest for layer in bundle},
+                )
             )
-            connection.send(device)
-            bench = _Bench(exported, host, phone, session, remote, settings, chosen, device)
-            bench.run_all(artifacts, counting, cpu, connection)
+            bench = DeviceBench(
+                exported, host, device, facts, session, remote, settings, chosen, count
+            )
+            _run_all(bench, artifacts, connection)
     connection.send(Finished(time.monotonic() - started))
 
 
-@dataclass(frozen=True)
-class _Bench:
-    """A device that is ready to run artifacts."""
+def _run_all(bench: DeviceBench, artifacts: Sequence[Artifact], connection: Connection) -> None:
+    """Runs artifacts, and sends each result.
 
-    exported: Exported
-    host: Mapping[str, list[Tensors]]
-    phone: Phone
-    session: Session
-    remote: Mapping[str, str]
-    settings: Settings
-    cores: tuple[int, ...]
-    device: Device
-
-    def run_all(
-        self,
-        artifacts: Sequence[Artifact],
-        counting: Counting | None,
-        cpu: str | None,
-        connection: Connection,
-    ) -> None:
-        """Runs artifacts, and sends each result.
-
-        Raises:
-            DeviceError: the device has gone; or it had no space for one of the artifacts, or the
-                like, and the others have been run.
-        """
-        tell, trouble = connection.send, None
-        for artifact, threads in product(artifacts, self.settings.threads):
-            time.sleep(self.settings.cooldown)
-            tell(f"{artifact.file}: running")
-            try:
-                run = self.run(artifact, threads, tell)
-            except DeviceError as error:
-                if error.lost:
-                    raise
-                trouble = trouble or error
-                continue
-            if counting and cpu and threads == 1 and run.parity:
-                tell(f"{artifact.file}: counting instructions")
-                run = _counted(run, counting, artifact, cpu)
-            connection.send(run)
-        if trouble:
-            raise trouble
-
-    def run(self, artifact: Artifact, threads: int, tell: Tell) -> DeviceRun:
-        """Runs one artifact; what goes wrong with it is in the result.
-
-        Raises:
-            DeviceError: the device fails; `lost` if for good.
-        """
-        run = DeviceRun(
-            file=str(artifact.file), threads=threads, verdict=Verdict.FAIL, reason="not run"
-        )
-        if damage := self.exported.damage(artifact):
-            return run.model_copy(update={"reason": damage})
-        before = state(self.phone)
+    Raises:
+        DeviceError: the device has gone; or it had no space for one of the artifacts, or the
+            like, and the others have been run.
+    """
+    tell, trouble = connection.send, None
+    for artifact, threads in product(artifacts, bench.settings.threads):
+        time.sleep(bench.settings.cooldown)
+        tell(f"{artifact.file}: running")
         try:
-            result, outputs = self._execute(artifact, threads, tell)
-        except FormatError as error:
-            reason = _explained(error.reason, artifact, self.device.facts.features)
-            return run.model_copy(update={"reason": reason, "before": before})
-        run = run.model_copy(
-            update={"before": before, "after": state(self.phone), **self._figures(result, threads)}
-        )
-        return run.model_copy(update=self._verdict(artifact, outputs))
-
-    def _execute(
-        self, artifact: Artifact, threads: int, tell: Tell
-    ) -> tuple[Result, list[Tensors]]:
-        for path in files(self.exported, artifact):
-            self.session.put(path)
-        # An emulated device's wall time says nothing, so nothing is timed there.
-        timed = self.device.where is Where.DEVICE
-        job = job_for(
-            self.exported,
-            artifact,
-            runs=self.settings.runs if timed else 0,
-            warmup=self.settings.warmup if timed else 0,
-            threads=threads,
-            cpus=self.cores,
-        )
-        return self.session.execute(
-            job,
-            self.remote,
-            self.settings.timeout,
-            lambda line: tell(f"{artifact.file}: {line}"),
-        )
-
-    def _figures(self, result: Result, threads: int) -> dict[str, object]:
-        figures: dict[str, object] = {"runtime": result.runtime, "peak_rss": result.peak_rss}
-        if self.device.where is Where.DEVICE:
-            latency = summarize(list(result.samples_ms), threads, Where.DEVICE)
-            figures["latency_ms"] = replace(latency, cold=result.cold_ms)
-            figures["load_ms"] = result.load_ms
-        return figures
-
-    def _verdict(self, artifact: Artifact, outputs: list[Tensors]) -> dict[str, object]:
-        """Parity against the original model and against this machine, and what follows."""
-        golden, specs = self.exported.golden, self.exported.manifest.signature.outputs
-        try:
-            measured = parity.compare(golden.outputs, outputs, golden.labels, specs)
-        except Mismatch as error:
-            return {"reason": str(error)}
-        found: dict[str, object] = {"parity": measured}
-        before = artifact.golden_parity
-        if ours := self.host.get(str(artifact.file)):
-            with suppress(Mismatch):  # of this machine's outputs, which is not the device's fault
-                shown = parity.compare(golden.outputs, ours, golden.labels, specs)
-                # What it showed at its export says more, but not of some of the samples only.
-                before = shown if before and before.samples != shown.samples else before
-                found["host_parity"] = parity.compare(ours, outputs, golden.labels, specs)
-        reason = self.exported.problem(artifact, measured, before)
-        if artifact.verdict is Verdict.FAIL:
-            reason = reason or f"failed at export already: {artifact.reason}"
-        return {**found, "reason": reason, "verdict": Verdict.FAIL if reason else Verdict.PASS}
+            run = bench.run(artifact, threads, tell)
+        except DeviceError as error:
+            if error.lost:
+                raise
+            trouble = trouble or error
+            continue
+        connection.send(run)
+    if trouble:
+        raise trouble
 
 
-def _explained(reason: str, artifact: Artifact, features: tuple[str, ...]) -> str:
-    """Adds what is known of a crash."""
-    if "SIGILL" in reason and artifact.format is Format.PTL and "lse" not in features:
-        return (
-            "PyTorch's aarch64 wheel, which runs .ptl files here, needs a CPU with atomic "
-            "instructions (LSE, Armv8.1); this one has none, and killed it by SIGILL"
-        )
-    if (
-        "unsupported_hardware" in reason
-        and artifact.format is Format.PTE
-        and "fp16" not in features
-    ):
-        return (
-            "XNNPACK computes an fp16 .pte in fp16, which takes a CPU with half-precision "
-            "arithmetic (FP16, Armv8.2); this one has none"
-        )
-    return reason
-
-
-def _counting(
+def _count(
     exported: Exported, bundle: Sequence[Layer], cpu: str | None, scratch: Path
-) -> Counting | None:
+) -> Callable[[Artifact], Instructions] | None:
+    """What counts the instructions of an artifact, where there is a counter and a CPU for it."""
     ready = counter.available() if cpu else None
-    if ready is None:
+    if cpu is None or ready is None:
         return None
     scratch.mkdir()
-    return Counting(exported.first(1, scratch), bundle, ready)  # the device has run all of them
-
-
-def _counted(run: DeviceRun, counting: Counting, artifact: Artifact, cpu: str) -> DeviceRun:
-    try:
-        instructions, _ = counting.count(artifact, cpu)
-    except FormatError as error:
-        return run.model_copy(update={"notes": (f"not counted: {error.reason}",)})
-    return run.model_copy(update={"instructions": instructions})
+    # One sample will do: the device runs all of them.
+    counting = Counting(exported.first(1, scratch), bundle, ready)
+    return lambda artifact: counting.count(artifact, cpu)[0]
 
 
 def _options(settings: Settings, cores: tuple[int, ...], emulated: bool) -> Facts:
@@ -342,34 +157,3 @@ def end_on_sigterm() -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
-
-
-@contextmanager
-def _left_clean(phone: Phone, keep_runtime: bool) -> Iterator[None]:
-    """Removes all of ours from a device at the end, where it has no leave to stay."""
-    try:
-        yield
-    except BaseException as error:
-        if not keep_runtime and not (isinstance(error, DeviceError) and error.lost):
-            with suppress(DeviceError):  # the reason of the end is worth more
-                clean(phone)
-        raise
-    if not keep_runtime:
-        clean(phone)
-
-
-@contextmanager
-def _opened(name: str, settings: Settings, tell: Tell) -> Iterator[tuple[Phone, str | None]]:
-    """The device, and the CPU where it is an emulated one of ours."""
-    if not is_emulator(name):
-        phone = Adb().resolve(name)
-        mine = (r.cpu for r in emulator.status() if r.serial == phone.serial)
-        yield phone, next(mine, None)
-        return
-    with emulator.running(name.partition(":")[2], settings.storage, tell) as running:
-        adb = Adb()
-        adb.connect(running.serial)
-        try:
-            yield adb.device(running.serial), running.cpu
-        finally:
-            adb.disconnect(running.serial)

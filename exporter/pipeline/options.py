@@ -10,7 +10,7 @@ from exporter import loading, parity
 from exporter.errors import UserError
 from exporter.parity import Tolerance
 from exporter.pipeline.output import check_output
-from exporter.types import Format, Precision, Scheme
+from exporter.types import FP32, Format, Precision, Scheme, Variant
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Bounds:
     min_agreement: float | None = None
     max_drop: float | None = None
 
-    def tolerance(self, precision: Precision, scheme: Scheme, peak: float) -> Tolerance:
+    def tolerance(self, variant: Variant, peak: float) -> Tolerance:
         """The default tolerance with these in it; `peak` is the largest reference output."""
         return parity.override(
-            parity.default_tolerance(precision, scheme, peak),
+            parity.default_tolerance(variant, peak),
             atol=self.atol,
             min_sqnr_db=self.min_sqnr_db,
             min_agreement=self.min_agreement,
@@ -46,7 +46,8 @@ class ExportOptions:
         limit: at most so many samples of each data set.
         precisions: what to make, in each of `formats`.
         formats: which formats.
-        scheme: int8 activations; None chooses by whether there is calibration data.
+        schemes: of int8 activations; without any, by whether there is calibration data.
+        recipe: file of an edited recipe, in place of what would be decided for its scheme.
         dynamic_batch: whether the first dimension of every input may vary.
         bounds: tolerances that the user set.
         runs: timed runs of each artifact.
@@ -64,7 +65,8 @@ class ExportOptions:
     limit: int = 512
     precisions: tuple[Precision, ...] = (Precision.FP32,)
     formats: tuple[Format, ...] = tuple(Format)
-    scheme: Scheme | None = None
+    schemes: tuple[Scheme, ...] = ()
+    recipe: Path | None = None
     dynamic_batch: bool = False
     bounds: Bounds = Bounds()
     runs: int = 50
@@ -75,7 +77,7 @@ class ExportOptions:
 
 
 LONGEST_NAME = 200
-"""Bytes of UTF-8: file systems take 255, and `.int8.tflite.data` comes after it."""
+"""Bytes of UTF-8: file systems take 255, and `.int8-dynamic.tflite.data` comes after it."""
 
 
 def check(options: ExportOptions) -> None:
@@ -88,9 +90,12 @@ def check(options: ExportOptions) -> None:
         _check_name(options.name)
     if options.output is not None:
         check_output(options.output)
-    if options.scheme and Precision.INT8 not in options.precisions:
-        raise UserError(f"--scheme {options.scheme} is about int8.", "Add --int8, or leave it out.")
-    options.bounds.tolerance(Precision.FP32, Scheme.FLOAT, peak=1.0)
+    if options.schemes and Precision.INT8 not in options.precisions:
+        said = f"--scheme {options.schemes[0]} is about int8."
+        raise UserError(said, "Add --int8, or leave it out.")
+    if options.recipe and Precision.INT8 not in options.precisions:
+        raise UserError("--recipe is about int8.", "Add --int8, or leave it out.")
+    options.bounds.tolerance(FP32, peak=1.0)
 
 
 def _check_name(name: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import glob
-import hashlib
 import os
 import shutil
 import tempfile
@@ -13,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from exporter.base.locks import locked, sweep
 from exporter.errors import UserError
 
 _PREFIX = ".export-mobile-"
@@ -45,14 +43,14 @@ def aside(output: Path) -> Iterator[Path]:
     made = [folder for folder in (home, *home.parents) if not folder.exists()]
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
+        sweep(filter(_settled, home.glob(f"{_PREFIX}*")))
         # Absolute, as workers and what they run may be in another folder.
         scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home)).absolute()
     except OSError as error:
         _remove_empty(made)
         raise _cannot_write(home, error) from error
     try:
-        with _locked(scratch):
+        with locked(scratch):
             yield scratch
     except Exception as error:
         check_space(scratch, error)
@@ -62,24 +60,10 @@ def aside(output: Path) -> Iterator[Path]:
         _remove_empty(made)
 
 
-def _sweep(home: Path) -> None:
-    """Removes scratch folders of runs that were killed: their locks went with them."""
-    for left in home.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # a lock that is held, or a folder that is just being removed
-            if time.time() - left.stat().st_mtime > _SETTLED_SECONDS:
-                with _locked(left, fcntl.LOCK_NB):
-                    shutil.rmtree(left)
-
-
-@contextmanager
-def _locked(folder: Path, flags: int = 0) -> Iterator[None]:
-    """Holds a folder against other runs; the system lets go when the process ends, however."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | flags)
-        yield
-    finally:
-        os.close(handle)
+def _settled(scratch: Path) -> bool:
+    with suppress(OSError):  # it is just being removed
+        return time.time() - scratch.stat().st_mtime > _SETTLED_SECONDS
+    return False
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -129,7 +113,7 @@ def move_into_place(
     """
     try:
         output.mkdir(exist_ok=True)
-        with _locked(output):
+        with locked(output):
             for name in names:
                 if (output / name).is_dir():
                     raise UserError(f"{output / name} is a folder.", "Name another --output.")
@@ -139,14 +123,3 @@ def move_into_place(
                 (scratch / name).replace(output / name)
     except OSError as error:
         raise _cannot_write(output, error) from error
-
-
-def sidecars(path: Path) -> list[Path]:
-    """Files that belong to an artifact: ONNX puts weights beyond 2 GB into `<name>.onnx.data`."""
-    return sorted(path.parent.glob(f"{glob.escape(path.name)}.data*"))
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporter.base.text import last_line
 from exporter.errors import FormatError
 from exporter.pipeline.build import BuildJob, BuildResult, work
 from exporter.pipeline.options import Progress
 from exporter.pipeline.output import check_space
-from exporter.pipeline.workers import Worker, WorkerBugError, ready
+from exporter.pipeline.workers import Worker, WorkerBugError, wait_for_any
 
 
 def build_all(
@@ -44,7 +45,7 @@ def build_all(
                 doing[index] = "starting"
                 progress.begin(job.lane, "starting")
                 running.append(Worker.start(index, work, (job,), logs / f"{job.lane}.log", threads))
-            for worker in ready(running):
+            for worker in wait_for_any(running):
                 job = jobs[worker.tag]
                 try:
                     message = worker.receive()
@@ -72,4 +73,4 @@ def build_all(
 
 
 def _summary(bug: WorkerBugError) -> str:
-    return f"export-mobile itself failed: {str(bug).strip().splitlines()[-1]}"
+    return f"export-mobile itself failed: {last_line(str(bug))}"

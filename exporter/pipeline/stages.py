@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.data import spread
+from exporter.data import Stored, spread
 from exporter.errors import FormatError
 from exporter.parity import Mismatch, Tolerance, compare, judge
 from exporter.types import Dataset, Parity, RunFn, Sample, Stage, StageResult, Tensors, TensorSpec
@@ -33,17 +34,26 @@ class Evidence:
         outputs: names of the outputs, to say which one is wrong.
     """
 
-    samples: tuple[Sample, ...]
-    reference: tuple[Tensors, ...]
+    samples: Sequence[Sample]
+    reference: Sequence[Tensors]
     labels: tuple[int, ...] | None
     random: bool
     outputs: tuple[TensorSpec, ...]
 
     @classmethod
-    def of(cls, run: RunFn, dataset: Dataset, outputs: tuple[TensorSpec, ...]) -> Evidence:
-        """The outputs of the original model `run` on a data set."""
-        reference = tuple(run(s) for s in dataset.samples)
+    def of(
+        cls, reference: Sequence[Tensors], dataset: Dataset, outputs: tuple[TensorSpec, ...]
+    ) -> Evidence:
+        """A data set with the original model's outputs on it."""
         return cls(dataset.samples, reference, dataset.labels, dataset.random, outputs)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything in it, where it is stored in files."""
+        assert isinstance(self.samples, Stored)
+        assert isinstance(self.reference, Stored)
+        parts = (self.samples.digest, self.reference.digest, self.labels, self.random, self.outputs)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def spread(self, count: int) -> Evidence:
         """At most `count` samples, evenly spread, always the same ones."""

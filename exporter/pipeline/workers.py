@@ -165,7 +165,7 @@ class Worker(Generic[T]):
         return f"the native code {how}" + (f"; it said: {words}" if words else "")
 
 
-def ready(workers: list[Worker[T]], timeout: float | None = None) -> list[Worker[T]]:
+def wait_for_any(workers: list[Worker[T]], timeout: float | None = None) -> list[Worker[T]]:
     """Blocks until at least one worker has a message or has died, and returns those.
 
     Args:

@@ -103,7 +103,7 @@ def await_agent(phone: Device) -> int:
     while time.monotonic() < until:
         for line in phone.shell("ps -A -o PID,ARGS").splitlines():
             number, _, command = line.strip().partition(" ")
-            if "agent.py" in command and "/ld-linux" in command:
+            if "agent.pyz" in command and "/ld-linux" in command:
                 return int(number)
         time.sleep(0.05)
     raise AssertionError("no agent runs")

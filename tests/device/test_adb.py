@@ -16,6 +16,7 @@ import pytest
 from exporter.device import link, transfer
 from exporter.device.adb import Adb, Device, quote
 from exporter.device.connections import parse
+from exporter.device.kept import Kept
 from exporter.device.refusals import Trouble, explain, recognize
 from exporter.errors import DeviceError, UserError
 from tests.device.conftest import FreshPhone
@@ -165,11 +166,12 @@ def test_beats_are_what_tells_a_busy_command_from_a_hung_device(
 CALLER = """
 import sys
 from exporter.device.adb import Adb
+from exporter.device.kept import Kept
 phone = Adb(port=int(sys.argv[1])).device(sys.argv[2])
 if sys.argv[3] == "stream":
     phone.stream("echo up; sleep 305", silence=20, deadline=60, on_line=print)
 else:
-    with phone.keep("echo up; cat >/dev/null; sleep 1; echo > " + sys.argv[4]) as kept:
+    with Kept(phone, "echo up; cat >/dev/null; sleep 1; echo > " + sys.argv[4]) as kept:
         print(kept.line(), flush=True)
         input()
 """
@@ -202,7 +204,7 @@ def test_kept_command_cleans_up_when_its_caller_is_killed(phone: Device, work: s
 
 
 def test_kept_command(phone: Device, work: str) -> None:
-    with phone.keep(f"echo up; echo more; cat >/dev/null; rm -r {work}; exit 3") as kept:
+    with Kept(phone, f"echo up; echo more; cat >/dev/null; rm -r {work}; exit 3") as kept:
         assert (kept.line(), kept.line()) == ("up", "more")
         with pytest.raises(DeviceError, match="nothing came for 1 s"):
             kept.line(timeout=1)
@@ -213,12 +215,12 @@ def test_kept_command(phone: Device, work: str) -> None:
 
 def test_kept_command_that_refuses(phone: Device, work: str) -> None:
     lock = f"exec 9>>{work}/lock; flock -n 9 || exit 75; echo held; cat >/dev/null"
-    with phone.keep(lock) as first:
+    with Kept(phone, lock) as first:
         assert first.line() == "held"
-        with phone.keep(lock) as second:
+        with Kept(phone, lock) as second:
             assert second.line() is None
             assert second.close().code == 75
-    with phone.keep(lock) as third:
+    with Kept(phone, lock) as third:
         assert third.line() == "held"
 
 
@@ -228,30 +230,30 @@ def test_kept_command_that_refuses(phone: Device, work: str) -> None:
 def test_push_and_pull(phone: Device, work: str, tmp_path: Path) -> None:
     noise = os.urandom(5_000_000)
     (tmp_path / NASTY).write_bytes(noise)
-    phone.push(tmp_path / NASTY, f"{work}/new/{NASTY}")
+    transfer.push(phone, tmp_path / NASTY, f"{work}/new/{NASTY}")
     assert phone.shell(f"cd {work}/new && printf %s *") == NASTY
     assert ".part" not in phone.shell(f"ls -A {work}/new")
     back = tmp_path / "back"
     back.write_text("old")
-    phone.pull(f"{work}/new/{NASTY}", back)
+    transfer.pull(phone, f"{work}/new/{NASTY}", back)
     assert back.read_bytes() == noise
     assert {p.name for p in tmp_path.iterdir()} == {NASTY, "back"}
 
 
 def test_pull_of_what_is_not_there(phone: Device, work: str, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=f"no such file: {work}/nope"):
-        phone.pull(f"{work}/nope", tmp_path / "back")
+        transfer.pull(phone, f"{work}/nope", tmp_path / "back")
     assert not list(tmp_path.iterdir())
 
 
 def test_push_of_no_file(phone: Device, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no file"):
-        phone.push(tmp_path, "/data/local/tmp/x")
+        transfer.push(phone, tmp_path, "/data/local/tmp/x")
 
 
 def test_push_onto_a_folder(phone: Device, work: str, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="is a folder"):
-        phone.push(big_file(tmp_path, 10), work)
+        transfer.push(phone, big_file(tmp_path, 10), work)
     assert ".part" not in phone.shell(f"ls -A {work} /data/local/tmp")
 
 
@@ -260,7 +262,7 @@ def test_push_without_permission(phone: Device, work: str, tmp_path: Path) -> No
         pytest.skip("adbd is root in an emulated device of an unprivileged user")
     phone.shell(f"mkdir -m 500 {work}/shut")
     with pytest.raises(DeviceError, match=f"permission denied: {work}/shut") as caught:
-        phone.push(big_file(tmp_path, 10), f"{work}/shut/x")
+        transfer.push(phone, big_file(tmp_path, 10), f"{work}/shut/x")
     assert not caught.value.lost
     assert "/data/local/tmp" in caught.value.hint
 
@@ -269,7 +271,7 @@ def test_push_to_a_read_only_place(phone: Device, tmp_path: Path) -> None:
     tmp_path = tmp_path / "device unauthorized"  # a name is no message
     tmp_path.mkdir()
     with pytest.raises(DeviceError, match=r"read-only: /system|permission denied: /system"):
-        phone.push(big_file(tmp_path, 10), "/system/x")
+        transfer.push(phone, big_file(tmp_path, 10), "/system/x")
 
 
 def test_push_that_arrives_changed(
@@ -278,19 +280,19 @@ def test_push_that_arrives_changed(
     phone.shell(f"echo old > {work}/x")
     monkeypatch.setattr(transfer, "sha256", lambda path: "0" * 64)
     with pytest.raises(DeviceError, match="arrived changed"):
-        phone.push(big_file(tmp_path, 10), f"{work}/x")
+        transfer.push(phone, big_file(tmp_path, 10), f"{work}/x")
     assert phone.shell(f"cat {work}/x; ls -A {work}") == "old\nx\n"
     back = tmp_path / "back"
     back.write_text("old")
     with pytest.raises(DeviceError, match="arrived changed"):
-        phone.pull(f"{work}/x", back)
+        transfer.pull(phone, f"{work}/x", back)
     assert back.read_text() == "old"
 
 
 def test_push_to_a_full_device(fresh_phone: FreshPhone, tmp_path: Path) -> None:
     _, phone = fresh_phone(storage="20m")
     with pytest.raises(DeviceError, match=r"no space left in \S+ \([\d.]+ MB free\)") as caught:
-        phone.push(big_file(tmp_path, 30_000_000), "/data/local/tmp/x")
+        transfer.push(phone, big_file(tmp_path, 30_000_000), "/data/local/tmp/x")
     assert not caught.value.lost
     assert "devices clean" in caught.value.hint
     assert phone.run("ls -A /data/local/tmp").stdout == b""
@@ -314,7 +316,7 @@ def test_stopped_adbd(
         phone.stream("echo up; sleep 30", silence=4, deadline=60, on_line=stop)
     assert caught.value.lost
     with pytest.raises(DeviceError, match="does not answer"):
-        phone.push(big_file(tmp_path), "/data/local/tmp/x")
+        transfer.push(phone, big_file(tmp_path), "/data/local/tmp/x")
     with pytest.raises(DeviceError, match="does not answer"):
         phone.run("true", timeout=2)
     assert time.monotonic() - started < 45
@@ -359,13 +361,13 @@ def test_adbd_killed_during_transfer(
         file = big_file(tmp_path)
         monkeypatch.setattr(transfer, "Client", Cut)
         with pytest.raises(DeviceError, match=r"connection to \S+ was lost") as caught:
-            phone.push(file, "/data/local/tmp/x")
+            transfer.push(phone, file, "/data/local/tmp/x")
         file.unlink()
     else:
         phone.shell("truncate -s 60000000 /data/local/tmp/big")
         monkeypatch.setattr(transfer, "Client", Cut)
         with pytest.raises(DeviceError, match=r"connection to \S+ was lost") as caught:
-            phone.pull("/data/local/tmp/big", back)
+            transfer.pull(phone, "/data/local/tmp/big", back)
     assert caught.value.lost
     assert cuts == [adbd]
     assert not list(tmp_path.iterdir())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.base.files import sha256
 from exporter.device.adb import Adb, Device
 from exporter.device.probe import home
 from exporter.manifest import Artifact, Manifest
-from exporter.pipeline.output import sha256
 from exporter.types import Format, Precision, Verdict, Where
 from tests.command import export_mobile
 from tests.device.benches import bench, export, left_here, left_on, runs_of

@@ -15,13 +15,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.device import agent, cache
+from exporter.device import cache
 from exporter.device.bundle import Layer, layers
 from exporter.device.debian import KEYRING
 from exporter.device.emulator import counter as package
 from exporter.device.emulator.counter import Counter, build, source, tools
 from exporter.device.emulator.counter.count import LOG_FILE, PLUGIN, QEMU
 from exporter.device.job import JOB_FILE, Job, read_outputs, read_result, to_json
+from exporter.device.pack import write_agent
 from exporter.errors import FormatError, UserError
 from exporter.types import Format, TensorSpec
 from tests.device import arm64
@@ -233,7 +234,7 @@ def test_counts_of_a_model_repeat(
     """And nothing of the caller's environment has a say."""
     monkeypatch.setenv("PYTHONHASHSEED", "1")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    folders = bundle["core"].folder, bundle["onnx"].folder, Path(agent.__file__)
+    folders = bundle["core"].folder, bundle["onnx"].folder, write_agent(model)
     counts = [sorted(counter.run("cortex-a53", *folders, model))[1] for _ in range(3)]
     assert max(counts) - min(counts) < 0.001 * min(counts)
     # A vector of four at a time, at most, and at least one load for it.
@@ -248,7 +249,7 @@ def test_what_the_agent_says_is_passed_on(
     counter: Counter, bundle: dict[str, Layer], model: Path
 ) -> None:
     (model / "m.onnx").write_bytes(b"damaged")
-    folders = bundle["core"].folder, bundle["onnx"].folder, Path(agent.__file__)
+    folders = bundle["core"].folder, bundle["onnx"].folder, write_agent(model)
     with pytest.raises(FormatError, match=r"m\.onnx .* in onnxruntime"):
         counter.run("max", *folders, model)
 

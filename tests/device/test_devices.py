@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from exporter.device.adb import Adb, Device
+from exporter.device.kept import Kept
 from exporter.device.probe import home
 from exporter.device.survey import clean, survey
 from exporter.errors import DeviceError
@@ -111,7 +112,7 @@ def test_clean(phone: Device) -> None:
 
 def test_clean_refuses_while_a_run_is_on(phone: Device) -> None:
     folder = home(phone)
-    with phone.keep(f"exec 9>>{folder}/lock; flock -n 9 && echo held; cat >/dev/null") as lock:
+    with Kept(phone, f"exec 9>>{folder}/lock; flock -n 9 && echo held; cat >/dev/null") as lock:
         assert lock.line() == "held"
         assert "measuring on it" in devices("clean", phone.serial, code=2)
         assert phone.run(f"[ -e {folder} ]").code == 0

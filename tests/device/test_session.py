@@ -97,7 +97,7 @@ def scripts(
     )
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(station, "AGENT", agent)
+            patch.setattr(station, "write_agent", lambda folder: agent)
             session = stack.enter_context(Session(phone, OTHER, quiet))
         session.put(samples(folder)[0])
 
@@ -203,7 +203,7 @@ def test_deadline_ends_the_process(phone: Device, scripts: Callable[..., object]
         scripts(script, deadline=4)
     assert time.monotonic() - started < 20
     assert [line for line in left(phone, OTHER) if "work-" not in line] == []
-    assert phone.shell(f"ls {quote(OTHER)}/work-*").split() == ["agent.py", "files"]
+    assert phone.shell(f"ls {quote(OTHER)}/work-*").split() == ["agent.pyz", "files"]
 
 
 def test_agent_that_leaves_nothing(scripts: Callable[..., object]) -> None:
@@ -339,7 +339,7 @@ from exporter.device import session as station
 from exporter.device.adb import Adb
 from exporter.device.job import Job
 from exporter.types import Format
-station.AGENT = Path("agent.py").absolute()
+station.write_agent = lambda folder: Path("agent.py").absolute()
 tell = lambda line: print(line, flush=True)
 with station.Session(Adb().device({phone.serial!r}), {HOME!r}, lambda line: None) as session:
     session.put(Path("model"))

@@ -4,7 +4,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from exporter.pipeline.bench import _Fleet
+from exporter.pipeline.fleet import Fleet
 
 
 class Heard:
@@ -31,7 +31,7 @@ def reports_and_waits(connection: Connection) -> None:
 
 def test_what_devices_report_is_shown_while_this_machine_works(tmp_path: Path) -> None:
     heard = Heard()
-    fleet = _Fleet(tmp_path, heard, [])
+    fleet = Fleet(tmp_path, heard, [])
     fleet.start("phone", reports_and_waits)
     try:
         until = time.monotonic() + 30

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import UserError
-from exporter.pipeline.output import aside, move_into_place, sha256
+from exporter.pipeline.output import aside, move_into_place
 
 
 def test_moves_what_was_made_and_keeps_what_was_there(tmp_path: Path) -> None:
@@ -93,8 +93,3 @@ def test_parent_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write"), aside(tmp_path / "file" / "out"):
         pass
-
-
-def test_sha256_of_known_content(tmp_path: Path) -> None:
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea")

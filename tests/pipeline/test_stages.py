@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from exporter import types
 from exporter.errors import FormatError
 from exporter.parity import default_tolerance
 from exporter.pipeline import stages
 from exporter.pipeline.stages import GOLDEN_SAMPLES, STAGE_SAMPLES, Evidence, StageLog
-from exporter.types import Dataset, Precision, RunFn, Sample, Scheme, Stage, Tensors, TensorSpec
+from exporter.types import Dataset, RunFn, Sample, Stage, Tensors, TensorSpec
 
 RNG = np.random.default_rng(0)
 SAMPLES: tuple[Sample, ...] = tuple(
@@ -40,9 +41,11 @@ def unlike(change: object) -> RunFn:
 
 @pytest.fixture
 def log() -> StageLog:
-    evidence = Evidence.of(original, Dataset(SAMPLES, origin="samples"), OUTPUTS)
-    int8 = default_tolerance(Precision.INT8, Scheme.STATIC)
-    return StageLog(evidence, int8, default_tolerance(Precision.FP32, Scheme.FLOAT), lambda _: None)
+    evidence = Evidence.of(
+        tuple(map(original, SAMPLES)), Dataset(SAMPLES, origin="samples"), OUTPUTS
+    )
+    int8 = default_tolerance(types.INT8_STATIC)
+    return StageLog(evidence, int8, default_tolerance(types.FP32), lambda _: None)
 
 
 def test_float_stages_are_held_to_float_bounds_and_int8_ones_to_theirs(log: StageLog) -> None:
@@ -84,7 +87,7 @@ def test_golden_samples_are_spread_and_stay_within_their_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     labels = tuple(range(len(SAMPLES)))
-    evidence = Evidence.of(original, Dataset(SAMPLES, labels), OUTPUTS)
+    evidence = Evidence.of(tuple(map(original, SAMPLES)), Dataset(SAMPLES, labels), OUTPUTS)
     assert len(evidence.golden.samples) == GOLDEN_SAMPLES
     each = 2 * 8 * 4
     monkeypatch.setattr(stages, "GOLDEN_BYTES", 5 * each)

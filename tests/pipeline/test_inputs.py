@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from exporter.errors import UserError
-from exporter.pipeline.evidence import HOLD_OUT, choose_scheme, gather
-from exporter.types import Dataset, Scheme, TensorSpec
+from exporter.pipeline.inputs import HOLD_OUT, gather, variants
+from exporter.types import (
+    FP16,
+    INT8_DYNAMIC,
+    INT8_STATIC,
+    Dataset,
+    Precision,
+    Scheme,
+    TensorSpec,
+)
 
 SPECS = (TensorSpec("x", (1, 3), "float32"),)
 
@@ -56,15 +64,22 @@ def test_without_data_inputs_are_random_and_int8_is_dynamic() -> None:
     found = gather(SPECS, None, None, None, 100)
     assert found.evaluation.random
     assert found.calibration is None
-    assert choose_scheme(None, found.calibration) is Scheme.DYNAMIC
+    assert variants((Precision.INT8,), (), found.calibration) == (INT8_DYNAMIC,)
     with pytest.raises(UserError, match="calibration"):
-        choose_scheme(Scheme.STATIC, None)
+        variants((Precision.INT8,), (Scheme.DYNAMIC, Scheme.STATIC), None)
 
 
 def test_calibration_data_makes_int8_static_unless_asked(data: str) -> None:
     found = gather(SPECS, data, None, None, 100)
-    assert choose_scheme(None, found.calibration) is Scheme.STATIC
-    assert choose_scheme(Scheme.DYNAMIC, found.calibration) is Scheme.DYNAMIC
+    assert variants((Precision.INT8,), (), found.calibration) == (INT8_STATIC,)
+    assert variants((Precision.INT8,), (Scheme.DYNAMIC,), found.calibration) == (INT8_DYNAMIC,)
+
+
+def test_both_schemes_of_int8_and_one_variant_of_all_else(data: str) -> None:
+    found = gather(SPECS, data, None, None, 100)
+    both = (Scheme.STATIC, Scheme.DYNAMIC)
+    asked = (Precision.FP16, Precision.INT8)
+    assert variants(asked, both, found.calibration) == (FP16, INT8_STATIC, INT8_DYNAMIC)
 
 
 def test_a_verdict_on_a_part_of_the_data_says_so(data: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from exporter import data
 from exporter.errors import UserError
-from exporter.types import Dataset, Sample, Scheme, TensorSpec
+from exporter.types import Dataset, Precision, Sample, Scheme, TensorSpec, Variant
 
 HOLD_OUT = 4
 """Without evaluation data one in so many calibration samples is kept apart to compare on."""
@@ -59,18 +61,35 @@ def gather(
     return Inputs(calibrating, data.random_dataset(specs, RANDOM_SAMPLES, seed=0))
 
 
-def choose_scheme(asked: Scheme | None, calibration: Dataset | None) -> Scheme:
-    """The int8 scheme: what was asked, else static where there is calibration data.
+def variants(
+    precisions: Sequence[Precision], schemes: Sequence[Scheme], calibration: Dataset | None
+) -> tuple[Variant, ...]:
+    """What to make in each format.
+
+    Args:
+        precisions: those asked for.
+        schemes: of int8; without any, static where there is calibration data, else dynamic.
+        calibration: the data, where there are any.
 
     Raises:
         UserError: static was asked for without calibration data.
     """
-    if asked is Scheme.STATIC and calibration is None:
+    if Scheme.STATIC in schemes and calibration is None:
         raise UserError(
             "Static int8 needs calibration data.",
             "Add --calibration DATA, or use --scheme dynamic.",
         )
-    return asked or (Scheme.STATIC if calibration else Scheme.DYNAMIC)
+    chosen = schemes or (Scheme.STATIC if calibration else Scheme.DYNAMIC,)
+    found: list[Variant] = []
+    for precision in precisions:
+        match precision:
+            case Precision.FP32 | Precision.FP16:
+                found.append(Variant(precision))
+            case Precision.INT8:
+                found += [Variant(precision, scheme) for scheme in chosen]
+            case _:
+                assert_never(precision)
+    return tuple(found)
 
 
 def _limit_notes(evaluation: Dataset) -> tuple[str, ...]:

@@ -1,0 +1,130 @@
+"""One job an artifact: names, order, and a digest of everything that has a say in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from exporter.errors import UserError
+from exporter.loading import LoadRequest
+from exporter.pipeline import plan, prepare
+from exporter.pipeline.build import BuildJob
+from exporter.pipeline.options import Bounds, ExportOptions, check
+from exporter.types import FP32, INT8_DYNAMIC, INT8_STATIC, Format, Precision, Scheme
+
+
+class Silent:
+    """A `Progress` that nobody looks at."""
+
+    def begin(self, lane: str, text: str) -> None: ...
+
+    def finish(self, lane: str, text: str) -> None: ...
+
+    def bug(self, lane: str, traceback: str) -> None: ...
+
+
+def layers(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+
+
+def wider() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)).eval()
+
+
+def jobs(folder: Path, data: Path, target: str = "layers", **changed: object) -> list[BuildJob]:
+    """The jobs of an export in both schemes of int8, planned but not run."""
+    options = ExportOptions(
+        load=LoadRequest(f"tests.pipeline.test_plan:{target}", inputs=("1x4",)),
+        calibration=str(data),
+        precisions=(Precision.FP32, Precision.INT8),
+        schemes=(Scheme.STATIC, Scheme.DYNAMIC),
+    )
+    folder.mkdir()
+    subject = prepare.stored(prepare.load(replace(options, **changed), Silent()), folder)
+    reference = prepare.refer(subject, folder, Silent())
+    captured = prepare.capture(subject, reference, folder, Silent())
+    return plan.jobs(subject, reference, captured, folder)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.npy"
+    np.save(path, np.random.default_rng(0).normal(0, 1, (40, 1, 4)).astype(np.float32))
+    return path
+
+
+def test_one_job_for_each_variant_and_format(tmp_path: Path, data: Path) -> None:
+    found = jobs(tmp_path / "a", data)
+    variants = (FP32, INT8_STATIC, INT8_DYNAMIC)
+    assert {(j.variant, j.format) for j in found} == {(v, f) for v in variants for f in Format}
+    assert len({j.lane for j in found}) == len({j.target for j in found}) == 3 * len(Format)
+    names = {(j.variant, j.format): j.target.name for j in found}
+    assert names[FP32, Format.PTE] == "layers.fp32.pte"
+    assert names[INT8_STATIC, Format.PTE] == "layers.int8-static.pte"
+    assert names[INT8_DYNAMIC, Format.PTE] == "layers.int8-dynamic.pte"
+    assert found[0].format is Format.PTE  # the slowest toolchain starts first
+    for job in found:
+        assert (job.recipe is None) == (job.variant == FP32)
+        assert (job.calibration is None) == (job.variant != INT8_STATIC)
+        assert job.recipe is None or job.recipe.scheme is job.variant.scheme
+
+
+def test_one_scheme_is_not_named(tmp_path: Path, data: Path) -> None:
+    found = jobs(tmp_path / "a", data, schemes=())
+    assert {j.target.name for j in found if j.variant == INT8_STATIC} == {
+        f"layers.int8.{format}" for format in Format
+    }
+
+
+def test_the_scheme_is_about_int8() -> None:
+    with pytest.raises(UserError, match="about int8"):
+        check(ExportOptions(load=LoadRequest("x"), schemes=(Scheme.STATIC,)))
+
+
+def test_every_digest_is_another(tmp_path: Path, data: Path) -> None:
+    """What has a say in an artifact, or in its verdict, has one in the digest."""
+    half = tmp_path / "half.npy"
+    np.save(half, np.load(data)[:20])
+    found = [
+        *jobs(tmp_path / "a", data),
+        *jobs(tmp_path / "b", data, "wider"),
+        *jobs(tmp_path / "c", data, "other_weights"),
+        *jobs(tmp_path / "d", half),
+        *jobs(tmp_path / "e", data, bounds=Bounds(atol=0.5)),
+        *jobs(tmp_path / "f", data, dynamic_batch=True),
+    ]
+    assert len({job.digest for job in found}) == len(found)
+
+
+def other_weights() -> nn.Module:
+    return layers(seed=1)
+
+
+def test_the_digest_is_the_same_in_every_process(tmp_path: Path, data: Path) -> None:
+    code = (
+        "import json, sys; from pathlib import Path; from tests.pipeline.test_plan import jobs\n"
+        "found = jobs(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(json.dumps({j.lane: j.digest for j in found}))"
+    )
+    printed = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / seed), str(data)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        printed.append(json.loads(done.stdout))
+    assert printed[0] == printed[1]
+    assert len(set(printed[0].values())) == 3 * len(Format)
