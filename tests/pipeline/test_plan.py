@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -77,6 +78,21 @@ def test_one_job_for_each_variant_and_format(tmp_path: Path, data: Path) -> None
         assert (job.recipe is None) == (job.variant == FP32)
         assert (job.calibration is None) == (job.variant != INT8_STATIC)
         assert job.recipe is None or job.recipe.scheme is job.variant.scheme
+
+
+def test_a_job_is_small_whatever_the_data(tmp_path: Path) -> None:
+    """Samples and reference outputs are named, not sent: 4 MB of them here."""
+    data = tmp_path / "data.npy"
+    np.save(data, np.ones((64, 1, 1 << 14), np.float32))
+    for job in jobs(tmp_path / "a", data, load=LoadRequest(FLAT, inputs=("1x16384",))):
+        assert len(pickle.dumps(job)) < 50_000, job.lane
+
+
+def flat() -> nn.Module:
+    return nn.Sequential(nn.Linear(1 << 14, 2)).eval()
+
+
+FLAT = "tests.pipeline.test_plan:flat"
 
 
 def test_one_scheme_is_not_named(tmp_path: Path, data: Path) -> None:

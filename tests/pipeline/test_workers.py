@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import FormatError, UserError
-from exporter.pipeline.workers import Worker, WorkerBugError, ready
+from exporter.pipeline.workers import Worker, WorkerBugError, wait_for_any
 from tests.pipeline import crashing
 
 Start = Callable[..., Worker[str]]
@@ -120,4 +120,4 @@ def test_ready_returns_who_spoke_and_who_died(start: Start) -> None:
     )
     speaks.process.wait()
     dead.process.wait()
-    assert ready([speaks, dead, silent]) == [speaks, dead]
+    assert wait_for_any([speaks, dead, silent]) == [speaks, dead]
