@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from exporter.quantize.recipe import Recipe
 from exporter.runtimes.api import ConvertJob
 from exporter.types import (
     FP32,
+    Compute,
     Precision,
     RunFn,
     Sample,
@@ -87,6 +90,12 @@ def decided(
         recipe = decide.recipe(copy, variant.scheme, observed)
     mark(copy)
     return copy, recipe
+
+
+def recomputed(recipe: Recipe, nodes: Mapping[str, Compute]) -> Recipe:
+    """The recipe, edited: some operators compute otherwise."""
+    steps = (replace(s, compute=nodes.get(s.node, s.compute)) for s in recipe.steps)
+    return replace(recipe, steps=tuple(steps))
 
 
 def job_for(

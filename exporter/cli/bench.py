@@ -43,11 +43,13 @@ def bench(
     with console.stage_display(quiet) as display:
         display.begin("bench", "reading the folder")
         from exporter.device.emulator import CPUS
+        from exporter.manifest import FILE_NAME, Manifest
         from exporter.pipeline.bench import BenchOptions
         from exporter.pipeline.bench import bench as run
         from exporter.pipeline.device_run import Settings
         from exporter.pipeline.devices import resolve
 
+        Manifest.read(folder / FILE_NAME)  # a wrong folder is the first thing to tell
         display.finish("bench", "read the folder")
         result = run(
             BenchOptions(

@@ -147,7 +147,8 @@ RecipeOption = Annotated[
     typer.Option(
         "--recipe",
         metavar="FILE",
-        help="A .recipe.json of an earlier export, edited: how each operator computes in int8.",
+        help="An edited copy of an earlier export's .recipe.json: how each operator computes in "
+        "int8.",
         rich_help_panel=MAKE,
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import overload
 
@@ -91,7 +91,7 @@ def store(calls: Iterable[Tensors], path: Path) -> Stored:
     return Stored(path, total.hexdigest(), tuple(places))
 
 
-@cache
+@lru_cache(maxsize=8)  # a map keeps the disk space of a file that was removed
 def _mapped(path: Path) -> Array:
     """One map a process; the array is its bytes."""
     return np.memmap(path, np.uint8, mode="r")

@@ -115,14 +115,25 @@ class Manifest(Record):
         )
         return _NUMBERS.sub(lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
 
+    def require_known(self, path: Path) -> None:
+        """Refuses to add to a file of a later revision.
+
+        Args:
+            path: the file.
+
+        Raises:
+            UserError: it holds what this tool would lose.
+        """
+        if self.schema_revision > SCHEMA_REVISION:
+            raise UserError(f"{path} was written by a newer export-mobile.", _UPDATE)
+
     def write(self, path: Path) -> None:
         """Writes `path` at once: a reader sees the old file or the new one, never half of it.
 
         Raises:
             UserError: it was read from a file of a later revision; what that added would be lost.
         """
-        if self.schema_revision > SCHEMA_REVISION:
-            raise UserError(f"{path} was written by a newer export-mobile.", "Update this one.")
+        self.require_known(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -152,7 +163,8 @@ class Manifest(Record):
         try:
             manifest = cls._parse(text)
         except ValidationError as error:
-            raise UserError(f"{path} {_complaint(error)}.", _MEND) from error
+            newer = _version(error) > SCHEMA_VERSION
+            raise UserError(f"{path} {_complaint(error)}.", _UPDATE if newer else _MEND) from error
         if "schema_version" not in manifest.model_fields_set:
             raise UserError(f"{path} is damaged: schema_version: missing.", _MEND)
         return manifest
@@ -179,6 +191,7 @@ class Manifest(Record):
 
 
 _MEND = "Export again, or restore the file."
+_UPDATE = "Update export-mobile."
 _NUMBERS = re.compile(r"\[\n\s+-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*\n\s+\]")
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 _WORDS = {
@@ -193,6 +206,13 @@ def _is_later(document: dict[str, Any]) -> bool:
     revision = document.get("schema_revision")
     same = document.get("schema_version") == SCHEMA_VERSION
     return same and isinstance(revision, int) and revision > SCHEMA_REVISION
+
+
+def _version(error: ValidationError) -> int:
+    """The schema version that is refused, 0 where it is another thing that is wrong."""
+    found = next((p for p in error.errors() if p["loc"] == ("schema_version",)), None)
+    given = found["input"] if found else 0
+    return given if isinstance(given, int) else 0
 
 
 def _complaint(error: ValidationError) -> str:

@@ -175,6 +175,9 @@ def digest(program: ExportedProgram) -> str:
     total = hashlib.sha256()
     tensors = {**program.constants, **program.state_dict}
     specs = {s.arg.name: s for s in program.graph_signature.input_specs}
+    for name, inner in program.graph_module.named_modules():  # such as the branches of a condition
+        if name and isinstance(inner, torch.fx.GraphModule):
+            total.update(repr((name, _rows(inner.graph))).encode())
     for number, (op, target, arguments) in enumerate(_rows(program.graph)):
         spec = specs.get(target) if op == "placeholder" else None
         tensor = tensors.get(spec.target or "") if spec else None

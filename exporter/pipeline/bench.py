@@ -81,6 +81,7 @@ def bench(options: BenchOptions, progress: Progress) -> BenchResult:
         BenchStopped: the user stopped it; what was measured until then is in the folder.
     """
     exported = Exported.read(options.folder)
+    exported.manifest.require_known(options.folder / FILE_NAME)
     chosen = tuple(a for a in exported.manifest.artifacts if a.file and a.format in options.formats)
     if not chosen:
         raise UserError(

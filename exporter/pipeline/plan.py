@@ -13,7 +13,7 @@ from exporter.pipeline.environment import tools
 from exporter.pipeline.prepare import Captured, Reference, Subject
 from exporter.quantize.recipe import Recipe
 from exporter.runtimes import runtime
-from exporter.types import FP32, Format, Scheme, Variant
+from exporter.types import FP32, Format, Precision, Scheme, Variant
 
 
 def jobs(
@@ -27,6 +27,8 @@ def jobs(
     asked = [(variant, format) for variant in subject.variants for format in formats]
     if captured.program is None:
         asked = [a for a in asked if captured.script and _keeps_script(*a)]
+    if captured.undecided:
+        asked = [(v, f) for v, f in asked if v.precision is not Precision.INT8]
     return [_job(subject, reference, captured, folder, *which) for which in asked]
 
 
@@ -84,7 +86,8 @@ def _digest(
     subject: Subject, reference: Reference, captured: Captured, variant: Variant, format: Format
 ) -> str:
     """SHA-256 of everything that has a say in an artifact and its verdict."""
-    recipe, calibration = captured.recipes.get(variant), captured.calibration
+    recipe = captured.recipes.get(variant)
+    calibration = captured.calibration if variant.scheme is Scheme.STATIC else None
     parts = {
         "format": format,
         "variant": str(variant),

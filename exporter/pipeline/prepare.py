@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from exporter import data, loading, parity, passes
 from exporter.base.eager import eager
+from exporter.base.files import sha256
+from exporter.base.text import first_line
 from exporter.errors import FormatError, UserError
 from exporter.pipeline.inputs import Inputs, gather, variants
 from exporter.pipeline.options import ExportOptions, Progress
@@ -35,7 +38,7 @@ MISSING_RANGES_SAMPLES = 32
 
 @dataclass(frozen=True)
 class Subject:
-    """One export: the model, the data, the original's outputs.
+    """One export: the model and the data.
 
     Attributes:
         options: what the user asked for.
@@ -82,11 +85,12 @@ class Captured:
 
     Attributes:
         program: file of the program; None where the model could not be captured.
-        digest: SHA-256 of the program, the same in every process.
+        digest: SHA-256 of the program, or of the script; the same in every process.
         script: file of the TorchScript itself, in the place of a program that could not be had.
         stages: what capture and the shared passes did to the outputs.
         passes: what each of them did.
         recipes: what becomes of each operator in int8.
+        undecided: why there are no recipes though int8 was asked for, or None.
         calibration: a few of the calibration samples, where a variant is static.
         problem: why there is no program.
     """
@@ -97,6 +101,7 @@ class Captured:
     stages: tuple[StageResult, ...] = ()
     passes: tuple[PassOutcome, ...] = ()
     recipes: Mapping[Variant, Recipe] = field(default_factory=dict)
+    undecided: str | None = None
     calibration: data.Stored | None = None
     problem: str | None = None
 
@@ -119,6 +124,12 @@ def load(options: ExportOptions, progress: Progress) -> Subject:
     progress.begin("model", "reading data")
     specs = source.signature.inputs
     inputs = gather(specs, options.calibration, options.evaluation, preprocess, options.limit)
+    chosen = variants(options.precisions, options.schemes, inputs.calibration)
+    if recipe and Variant(Precision.INT8, recipe.scheme) not in chosen:
+        raise UserError(
+            f"The recipe is one for int8 {recipe.scheme}, which is not made here.",
+            f"Add --scheme {recipe.scheme}.",
+        )
     return Subject(
         options=options,
         name=options.name or source.name,
@@ -126,7 +137,7 @@ def load(options: ExportOptions, progress: Progress) -> Subject:
         exported=source,
         preprocess=preprocess,
         inputs=inputs,
-        variants=variants(options.precisions, options.schemes, inputs.calibration),
+        variants=chosen,
         recipe=recipe,
     )
 
@@ -163,50 +174,65 @@ def capture(subject: Subject, reference: Reference, folder: Path, progress: Prog
         log.announce("passes")
         program, outcomes = passes.apply(program, passes.SHARED)
         log.check(Stage.PASSES, eager(program))
-        target, recipes = _decided(subject, program, folder, log)
     except FormatError as error:
         progress.finish("model", f"cannot be captured: {error.reason}")
-        script = _keep_script(subject.exported, folder / "script.pt")
-        return Captured(None, script=script, stages=tuple(log.results), problem=error.reason)
+        return _kept_script(subject, folder, tuple(log.results), error.reason)
+    recipes, undecided = _recipes(subject, program, progress)
+    digest = passes.digest(program)
+    program_file = _saved(program, folder / "program.pt2")
     progress.finish("model", "captured")
     return Captured(
-        target,
-        digest=passes.digest(program),
+        program_file,
+        digest=digest,
         stages=tuple(log.results),
         passes=tuple(o for o in outcomes if o.changed or o.refusals),
         recipes=recipes,
+        undecided=undecided,
         calibration=_few(subject),
     )
 
 
-def _decided(
-    subject: Subject, program: ExportedProgram, folder: Path, log: StageLog
-) -> tuple[Path, Mapping[Variant, Recipe]]:
-    """Decides what becomes of each operator in int8, and saves the program with its marks."""
-    import torch
+def _recipes(
+    subject: Subject, program: ExportedProgram, progress: Progress
+) -> tuple[Mapping[Variant, Recipe], str | None]:
+    """Decides what becomes of each operator in int8.
 
+    Returns:
+        A recipe for each variant in int8, and why there is none, or None.
+
+    Raises:
+        UserError: a recipe that was given is not one for this model.
+    """
     from exporter.quantize import decide, ranges
-    from exporter.quantize.marker import mark
 
     int8 = [v for v in subject.variants if v.precision is Precision.INT8]
-    observed = None
-    if subject.calibrates and subject.inputs.calibration:
-        log.announce("calibrating")
-        observed = ranges.observe(program, subject.inputs.calibration.samples)
-    recipes = {v: decide.recipe(program, v.scheme, observed) for v in int8}
+    try:
+        observed = None
+        if subject.calibrates and subject.inputs.calibration:
+            progress.begin("model", "calibrating")
+            observed = ranges.observe(program, subject.inputs.calibration.samples)
+        recipes = {v: decide.recipe(program, v.scheme, observed) for v in int8}
+    except UserError:
+        raise
+    except Exception as error:  # ours; the float artifacts can be made all the same
+        progress.bug("model", traceback.format_exc())
+        return {}, f"while deciding int8, export-mobile itself failed: {first_line(error)}"
     if subject.recipe:
         edited = Variant(Precision.INT8, subject.recipe.scheme)
-        if edited not in recipes:
-            raise UserError(
-                f"The recipe is one for {edited}, which is not made here.",
-                f"Add --int8 --scheme {subject.recipe.scheme}.",
-            )
         decide.check(subject.recipe, recipes[edited])
         recipes[edited] = subject.recipe
+    return recipes, None
+
+
+def _saved(program: ExportedProgram, target: Path) -> Path:
+    """Saves a program whose every call is marked with its own name."""
+    import torch
+
+    from exporter.quantize.marker import mark
+
     mark(program)
-    target = folder / "program.pt2"
     _write(target, lambda buffer: torch.export.save(program, buffer))
-    return target, recipes
+    return target
 
 
 def _few(subject: Subject) -> data.Stored | None:
@@ -222,18 +248,22 @@ def _moved(dataset: Dataset, path: Path) -> Dataset:
     return replace(dataset, samples=data.store(dataset.samples, path))
 
 
-def _keep_script(source: loading.SourceModel, target: Path) -> Path | None:
-    """Saves TorchScript as it is, flat inputs apart; None where there is none that can be kept."""
+def _kept_script(
+    subject: Subject, folder: Path, stages: tuple[StageResult, ...], problem: str
+) -> Captured:
+    """What is left where the model cannot be captured: its TorchScript, flat inputs apart."""
     import torch
 
-    if not source.script:
-        return None
+    failed = Captured(None, stages=stages, problem=problem)
+    if not subject.exported.script:
+        return failed
     try:
-        script = loading.flat_script(source)
+        script = loading.flat_script(subject.exported)
     except FormatError:
-        return None  # the reason of the capture is the one to tell
+        return failed  # the reason of the capture is the one to tell
+    target = folder / "script.pt"
     _write(target, lambda buffer: torch.jit.save(script, buffer))
-    return target
+    return replace(failed, script=target, digest=subject.exported.sha256 or sha256(target))
 
 
 def _write(target: Path, save: Callable[[io.BytesIO], None]) -> None:

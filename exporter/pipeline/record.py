@@ -95,7 +95,7 @@ def _artifacts(
             precision=variant.precision,
             scheme=variant.scheme,
             verdict=Verdict.FAIL,
-            reason=captured.problem,
+            reason=captured.problem or captured.undecided,
         )
         for variant, format in product(subject.variants, subject.options.formats)
     )
@@ -182,6 +182,7 @@ def _options(subject: Subject) -> Facts:
     return {
         "dynamic_batch": options.dynamic_batch,
         "scheme": schemes or None,
+        "recipe": options.recipe.name if options.recipe else None,
         "limit": options.limit,
         "runs": options.runs,
         "threads": options.threads,

@@ -33,7 +33,7 @@ def verify(folder: Path, progress: Progress) -> Manifest:
     checked = []
     with tempfile.TemporaryDirectory() as logs:
         for artifact in manifest.artifacts:
-            lane = f"{artifact.precision} {artifact.format}"
+            lane = f"{artifact.variant} {artifact.format}"
             progress.begin(lane, "running the golden samples")
             checked.append(_check(artifact, exported, Path(logs) / f"{lane}.log"))
             progress.finish(lane, checked[-1].reason or "ok")

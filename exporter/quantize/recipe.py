@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -76,13 +76,6 @@ class Recipe:
         """Name of the captured node -> its step."""
         return {step.node: step for step in self.steps}
 
-    def with_compute(self, nodes: Mapping[str, Compute]) -> Recipe:
-        """The recipe with some steps decided otherwise."""
-        return replace(
-            self,
-            steps=tuple(replace(s, compute=nodes.get(s.node, s.compute)) for s in self.steps),
-        )
-
     def to_json(self) -> str:
         """Indented JSON in the order of the fields."""
         return _ADAPTER.dump_json(self, indent=2).decode()
@@ -95,13 +88,16 @@ class Recipe:
             UserError: it cannot be read, or does not say what a recipe says; names the field.
         """
         try:
-            return _ADAPTER.validate_json(path.read_bytes())
+            recipe = _ADAPTER.validate_json(path.read_bytes())
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UserError(f"{path} is no recipe: {where}: {first['msg']}.") from error
+            said = (".".join(map(str, first["loc"])), first["msg"])
+            raise UserError(f"{path} is no recipe: {': '.join(filter(None, said))}.") from error
+        if recipe.scheme is Scheme.FLOAT:
+            raise UserError(f"{path} is no recipe: scheme: int8 is static or dynamic.")
+        return recipe
 
 
 _ADAPTER = TypeAdapter(Recipe)

@@ -77,6 +77,8 @@ def computed(artifact: Artifact) -> str:
     for layer in artifact.layers:
         shares[layer.compute] += layer.macs
     words = [f"{name} {text.percent(n / total)}" for name, n in shares.most_common() if n]
+    if not words:
+        return "they look up, and multiply nothing"
     return f"{words[0]} of the multiplications" + "".join(f", {w}" for w in words[1:])
 
 

@@ -27,7 +27,7 @@ from exporter.runtimes.onnx.run import Runner
 from exporter.runtimes.onnx.simplify import simplify
 from exporter.types import INT8_DYNAMIC, INT8_STATIC, Array, Compute, Variant
 from tests.onnx_runtime.models import Block, ConvNet, Projected, TextModel, seeded
-from tests.support import Recorder, captured, eager, job_for, samples_like
+from tests.support import Recorder, captured, eager, job_for, recomputed, samples_like
 
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
 TOKENS = torch.linspace(-2, 2, 5 * 32).reshape(1, 5, 32)
@@ -133,7 +133,7 @@ def test_names_come_through_onnxsim(
 def test_a_layer_computes_as_an_edited_recipe_says(compute: Compute, tmp_path: Path) -> None:
     job, recipe = job_of(seeded(Block()), TOKENS, target=tmp_path / "m.onnx")
     up = layers(recipe)[1]
-    edited = recipe.with_compute({up: compute})
+    edited = recomputed(recipe, {up: compute})
     computes = convert(replace(job, recipe=edited), Recorder()).computes
     assert computes[up] is compute
     assert {c for n, c in computes.items() if n != up} == {Compute.STATIC}
@@ -147,7 +147,7 @@ def test_a_layer_computes_as_an_edited_recipe_says(compute: Compute, tmp_path: P
 def test_a_convolution_among_others_may_stay_float(tmp_path: Path) -> None:
     job, recipe = job_of(seeded(ConvNet()), IMAGE, target=tmp_path / "m.onnx")
     depthwise = layers(recipe)[1]
-    edited = recipe.with_compute({depthwise: Compute.FLOAT})
+    edited = recomputed(recipe, {depthwise: Compute.FLOAT})
     computes = convert(replace(job, recipe=edited), Recorder()).computes
     assert computes[depthwise] is Compute.FLOAT
     stored = {t.name: t.data_type for t in onnx.load(job.target).graph.initializer}
@@ -237,7 +237,7 @@ def test_tied_and_duplicate_layers(variant: Variant, tmp_path: Path) -> None:
 @pytest.mark.parametrize("variant", [INT8_STATIC, INT8_DYNAMIC])
 def test_one_of_two_that_share_a_weight_may_stay_float(variant: Variant, tmp_path: Path) -> None:
     job, recipe = job_of(twins(), torch.randn(4, 8), target=tmp_path / "m.onnx", variant=variant)
-    edited = recipe.with_compute({"linear_2": Compute.FLOAT})
+    edited = recomputed(recipe, {"linear_2": Compute.FLOAT})
     computes = convert(replace(job, recipe=edited), Recorder()).computes
     assert computes["linear_2"] is Compute.FLOAT
     assert computes["linear_3"] is not Compute.FLOAT

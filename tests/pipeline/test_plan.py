@@ -20,6 +20,7 @@ from exporter.loading import LoadRequest
 from exporter.pipeline import plan, prepare
 from exporter.pipeline.build import BuildJob
 from exporter.pipeline.options import Bounds, ExportOptions, check
+from exporter.quantize import ranges
 from exporter.types import FP32, INT8_DYNAMIC, INT8_STATIC, Format, Precision, Scheme
 
 
@@ -124,6 +125,43 @@ def test_every_digest_is_another(tmp_path: Path, data: Path) -> None:
 
 def other_weights() -> nn.Module:
     return layers(seed=1)
+
+
+class Loop(nn.Module):
+    """Cannot be captured: how often it loops depends on a value."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while float(x.abs().max()) > 8:
+            x = x * self.factor
+        return x + 1
+
+
+def test_scripts_have_digests_of_their_own(tmp_path: Path, data: Path) -> None:
+    """Equal on all the data, where neither loops."""
+    found = []
+    for factor in (0.5, 0.25):
+        path = tmp_path / f"{factor}.pt"
+        torch.jit.script(Loop(factor)).save(str(path))
+        folder, request = tmp_path / f"out{factor}", LoadRequest(str(path), inputs=("1x4",))
+        found += jobs(folder, data, load=request, precisions=(Precision.FP32,), schemes=())
+    assert [job.format for job in found] == [Format.PTL] * 2
+    assert found[0].digest != found[1].digest
+
+
+def test_a_failure_to_decide_costs_int8_alone(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("a rule is wrong")
+
+    monkeypatch.setattr(ranges, "observe", fails)
+    found = jobs(tmp_path / "a", data)
+    assert {job.variant for job in found} == {FP32}
+    assert len(found) == len(Format)
 
 
 def test_the_digest_is_the_same_in_every_process(tmp_path: Path, data: Path) -> None:

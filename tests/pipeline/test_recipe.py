@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.errors import UserError
 from exporter.manifest import Manifest
+from exporter.quantize.recipe import Recipe
 from exporter.types import Compute, Scheme
 from tests.command import export_mobile
 
@@ -89,6 +91,20 @@ def test_a_recipe_of_something_else_is_refused(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"scheme": "float", "inputs": [], "steps": []}', "scheme: int8 is static or dynamic"),
+        ("{", "is no recipe: Invalid JSON"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(folder: Path, content: str, said: str) -> None:
+    path = folder / "none.recipe.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=said):
+        Recipe.read(path)
 
 
 def test_a_recipe_for_what_is_not_made_is_refused(folder: Path) -> None:

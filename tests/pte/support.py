@@ -15,7 +15,7 @@ from exporter.runtimes.api import CheckFn, Conversion
 from exporter.runtimes.pte.convert import convert
 from exporter.runtimes.pte.run import Runner
 from exporter.types import FP32, Compute, Format, Sample, Scheme, Tensors, Variant
-from tests.support import Recorder, captured, eager, job_for, samples_like
+from tests.support import Recorder, captured, eager, job_for, recomputed, samples_like
 
 
 def made(
@@ -47,7 +47,7 @@ def made(
         passes=() if program else for_format(Format.PTE),
     )
     if edit and job.recipe:
-        job = replace(job, recipe=job.recipe.with_compute(edit))
+        job = replace(job, recipe=recomputed(job.recipe, edit))
     return convert(job, check or Recorder())
 
 

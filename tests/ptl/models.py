@@ -16,7 +16,7 @@ from exporter.runtimes.api import Conversion
 from exporter.runtimes.ptl.convert import convert
 from exporter.runtimes.ptl.run import Runner
 from exporter.types import Compute, Sample, Stage, Tensors, Variant
-from tests.support import Recorder, eager, job_for, samples_like
+from tests.support import Recorder, eager, job_for, recomputed, samples_like
 
 
 class Residual(nn.Module):
@@ -136,7 +136,7 @@ def make(
         one.model, *example, target=target, variant=variant, calibration=one.samples, passes=passes
     )
     if edit and job.recipe:
-        job = replace(job, recipe=job.recipe.with_compute(edit))
+        job = replace(job, recipe=recomputed(job.recipe, edit))
     recorder = Recorder()
     conversion = convert(job, recorder)
     run_graph = recorder.runs.get(Stage.QUANTIZED, eager(job.program.module()))

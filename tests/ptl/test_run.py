@@ -17,7 +17,7 @@ from exporter.runtimes.ptl.convert import convert
 from exporter.runtimes.ptl.describe import describe
 from exporter.runtimes.ptl.run import Runner
 from exporter.types import INT8_DYNAMIC, Compute, Precision, Scheme
-from tests.support import Recorder, job_for
+from tests.support import Recorder, job_for, recomputed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -145,7 +145,7 @@ def test_a_file_called_int8_that_is_float_inside_shows(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 4))
     job = job_for(net, torch.randn(1, 64), target=path, variant=INT8_DYNAMIC)
     assert job.recipe is not None
-    recipe = job.recipe.with_compute({"linear": Compute.FLOAT})
+    recipe = recomputed(job.recipe, {"linear": Compute.FLOAT})
     convert(replace(job, recipe=recipe), Recorder())
     stored = describe(path).weight_bytes
     assert stored.get("int8", 0) < stored["float32"]

@@ -11,7 +11,7 @@ from exporter.errors import FormatError
 from exporter.quantize.guard import Captured, wanted
 from exporter.quantize.marker import mark
 from exporter.types import INT8_DYNAMIC, Array, Compute
-from tests.support import captured, decided
+from tests.support import captured, decided, recomputed
 
 
 class Small(nn.Module):
@@ -72,5 +72,5 @@ def test_of_what_was_merged_the_least_of_int8_counts() -> None:
     x = torch.randn(1, 2, 6, 6)
     _, recipe = decided(captured(Small(), x), INT8_DYNAMIC)
     assert recipe
-    edited = recipe.with_compute({"conv2d": Compute.WEIGHT_ONLY, "relu": Compute.STATIC})
+    edited = recomputed(recipe, {"conv2d": Compute.WEIGHT_ONLY, "relu": Compute.STATIC})
     assert wanted(edited, ["conv2d", "relu"]) is Compute.WEIGHT_ONLY

@@ -19,7 +19,7 @@ from exporter.quantize import pt2e
 from exporter.quantize.reexport import reexport
 from exporter.quantize.weights import to_int8
 from exporter.types import Compute, Precision, Sample, Scheme, Variant
-from tests.support import captured, decided, eager, samples_like
+from tests.support import captured, decided, eager, recomputed, samples_like
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -64,7 +64,7 @@ def quantize(
     """As the pipeline does it: decides, marks, and quantizes."""
     marked, recipe = decided(program, Variant(Precision.INT8, scheme), calibration)
     assert recipe is not None
-    return pt2e.quantize(marked, recipe.with_compute(edit or {}))
+    return pt2e.quantize(marked, recomputed(recipe, edit or {}))
 
 
 IMAGE = torch.zeros(1, 3, 8, 8)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -127,6 +128,20 @@ def test_says_what_the_manifest_says() -> None:
         "host, 1 thread",
     ):
         assert fact in said, fact
+
+
+def test_layers_are_told_with_how_they_compute() -> None:
+    said = Page(render_html(sample.manifest(sample.passed(Format.PTE)))).said
+    assert "Layers: static int8 66.0 % of the multiplications, float 34.0 %" in said
+    assert "patch_embed.proj aten.conv2d.default static int8 28.9" in said
+    assert "float the products inside attention stay float" in said
+    assert "The pass to drop dropout left alone aten.dropout.default: it is active." in said
+
+
+def test_layers_that_multiply_nothing_are_told_too() -> None:
+    lookup = replace(sample.LAYERS[0], operator="aten.embedding.default", macs=0)
+    made = sample.passed(Format.PTE).model_copy(update={"layers": (lookup,)})
+    assert "multiply nothing" in Page(render_html(sample.manifest(made))).said
 
 
 def test_texts_are_escaped() -> None:

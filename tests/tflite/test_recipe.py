@@ -20,7 +20,7 @@ from exporter.runtimes.tflite.convert import convert, float_file
 from exporter.runtimes.tflite.flatbuffer import graphs, pack, parse
 from exporter.runtimes.tflite.quantize import quantize
 from exporter.types import INT8_DYNAMIC, INT8_STATIC, Compute, Variant
-from tests.support import Recorder
+from tests.support import Recorder, recomputed
 from tests.tflite import models
 
 
@@ -83,7 +83,7 @@ def test_a_cnn_is_int8_throughout_with_the_recipes_ranges(cnn: Made) -> None:
 
 def test_dynamic_depthwise_weights_are_int8_and_its_compute_is_float(cnn: Made) -> None:
     job, recipe = job_of(models.cnn, INT8_DYNAMIC)
-    everywhere = recipe.with_compute({s.node: Compute.DYNAMIC for s in recipe.steps if s.macs})
+    everywhere = recomputed(recipe, {s.node: Compute.DYNAMIC for s in recipe.steps if s.macs})
     chosen = said.choose(cnn[2], job, everywhere)
     assert operators(chosen, cnn[2], Compute.WEIGHT_ONLY) == ["DEPTHWISE_CONV_2D"]
     assert operators(chosen, cnn[2], Compute.DYNAMIC) == ["CONV_2D", "CONV_2D", "FULLY_CONNECTED"]
@@ -114,7 +114,7 @@ def test_what_only_the_file_has_is_measured() -> None:
 
 def test_a_product_of_two_activations_is_not_weighted(attention: Made) -> None:
     job, recipe, content = attention
-    everything = recipe.with_compute({s.node: Compute.STATIC for s in recipe.steps})
+    everything = recomputed(recipe, {s.node: Compute.STATIC for s in recipe.steps})
     chosen = said.choose(content, job, everything)
     assert "BATCH_MATMUL" not in operators(chosen, content, Compute.STATIC)
 
@@ -137,7 +137,7 @@ def layer(recipe: Recipe, number: int) -> str:
 def test_a_layer_computes_as_an_edited_recipe_says(cnn: Made, compute: Compute) -> None:
     job, recipe, content = cnn
     point = layer(recipe, 2)
-    edited = recipe.with_compute({point: compute})
+    edited = recomputed(recipe, {point: compute})
     quantized, computes = quantize(content, job, edited)
     assert computes[point] is compute
     others = {c for n, c in computes.items() if n != point}
@@ -258,7 +258,7 @@ def test_tied_and_duplicate_layers(variant: Variant, tmp_path: Path) -> None:
 def test_one_of_two_that_share_a_weight_may_stay_float(tmp_path: Path) -> None:
     job = models.job_of(twins, tmp_path / "m.tflite", INT8_DYNAMIC)
     assert job.recipe
-    edited = job.recipe.with_compute({"linear_2": Compute.FLOAT})
+    edited = recomputed(job.recipe, {"linear_2": Compute.FLOAT})
     computes = convert(replace(job, recipe=edited), Recorder()).computes
     assert computes["linear_2"] is Compute.FLOAT
     assert computes["linear_3"] is Compute.DYNAMIC

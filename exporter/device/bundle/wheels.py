@@ -83,7 +83,7 @@ def fetch(requirements: Path, folder: Path) -> tuple[Path, ...]:
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(
-            f"Downloading the wheels of {requirements.name} took longer than "
+            f"Downloading the wheels of {_said(requirements)} took longer than "
             f"{TIMEOUT_S / 60:.0f} minutes.",
             "Check the network and try again.",
         ) from error
@@ -98,11 +98,16 @@ def unpack(wheel: Path, folder: Path) -> None:
         archive.extractall(folder)
 
 
+def _said(requirements: Path) -> str:
+    """Which file that is: they are all called the same."""
+    return f"{requirements.parent.name}/{requirements.name}"
+
+
 def _refusal(said: str, requirements: Path) -> UserError:
     for pattern, message, hint in _TROUBLE:
         if found := re.search(pattern, said):
             name = found[1] if found.groups() else ""
-            return UserError(message.format(requirements=requirements.name, found=name), hint)
+            return UserError(message.format(requirements=_said(requirements), found=name), hint)
     errors = "\n".join(line for line in said.splitlines() if line.startswith("ERROR: "))
     last = last_line(errors or said, "no reason given").removeprefix("ERROR: ")
-    return UserError(f"pip could not download the wheels of {requirements.name}: {last}")
+    return UserError(f"pip could not download the wheels of {_said(requirements)}: {last}")

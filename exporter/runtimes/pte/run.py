@@ -82,7 +82,7 @@ class Runner:
     def run(self, sample: Sample) -> Tensors:
         """One inference; sizes may be smaller than `inputs` says where the batch may vary."""
         self._validate(sample)
-        tensors = [torch.from_numpy(np.asarray(x, order="C")) for x in sample]
+        tensors = [torch.from_numpy(np.array(x, order="C")) for x in sample]
         with self._log.capturing():
             try:
                 outputs = self._method.call(tensors)
