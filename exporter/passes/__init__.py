@@ -16,6 +16,7 @@ from exporter.passes.fuse_activation import FuseActivation
 from exporter.passes.fuse_linear import FuseLinear
 from exporter.passes.graph import digest
 from exporter.passes.literal_padding import LiteralPadding
+from exporter.passes.plain_convolution import PlainConvolution
 from exporter.passes.view_to_reshape import ViewToReshape
 from exporter.passes.write_out_attention import WriteOutAttention
 from exporter.passes.write_out_embedding_bag import WriteOutEmbeddingBag
@@ -28,6 +29,7 @@ __all__ = ["SHARED", "DishonestPassError", "Pass", "apply", "digest", "for_forma
 SHARED: tuple[Pass, ...] = (
     Functionalize(),  # first: the others take it that no node changes another
     ViewToReshape(),  # early: what drops, moves or quantizes operators changes strides
+    PlainConvolution(),
     LiteralPadding(),
     DropAssertions(),
     DropDropout(),

@@ -20,6 +20,7 @@ from exporter.quantize.operators import (
     CLAMPS,
     EMBEDDING,
     LINEARS,
+    MOVES,
     PRODUCTS,
     RECURRENT,
     Weighted,
@@ -38,6 +39,9 @@ aten = torch.ops.aten
 _NO_RANGE = "its values reach beyond what an int8 scale can hold"
 _WRAPPER = "module"
 """Capturing puts the user's model into a module of this name."""
+
+_HIDE = frozenset({aten.add.Tensor, aten.sub.Tensor, aten.softmax.int, aten.where.self, ATTENTION})
+"""What reads a mask."""
 
 _TAKE_NUMBERS = frozenset({aten.add.Tensor, aten.mul.Tensor, aten.mul.Scalar})
 
@@ -113,12 +117,20 @@ def check(edited: Recipe, made: Recipe) -> None:
         made: what `recipe` gives for the same program and scheme.
 
     Raises:
-        UserError: it is of another scheme, names operators that are not there, or leaves some out.
+        UserError: it is of another scheme, names operators that are not there, leaves some out, or
+            makes static what has no ranges.
     """
     if edited.scheme is not made.scheme or len(edited.inputs) != len(made.inputs):
         raise UserError(
             f"the recipe is {edited.scheme} for {len(edited.inputs)} inputs; this export is "
             f"{made.scheme}, and the model takes {len(made.inputs)}."
+        )
+    if edited.scheme is Scheme.DYNAMIC and (
+        fixed := [s.node for s in edited.steps if s.compute is Compute.STATIC]
+    ):
+        raise UserError(
+            f"the recipe makes `{fixed[0]}` static, for which a dynamic one has no ranges.",
+            "Edit the recipe of --scheme static, which takes dynamic steps too.",
         )
     here, there = made.by_node, edited.by_node
     if strange := [n for n in there if n not in here or there[n].operator != here[n].operator]:
@@ -168,7 +180,7 @@ class _Decisions:
         self._wild: set[Node] = set()
         self._exact: set[Node] = set()
         if observed and scheme is Scheme.STATIC:
-            products = [n for n in calls if n.name in observed.wild and n.target in PRODUCTS]
+            products = [n for n in calls if n.name in observed.wild and _is_mask(n)]
             self._exact = _ancestors(products)
             wild = huge_constants | observed.wild
             self._wild = {n for c in calls for n in (c, *c.all_input_nodes) if n.name in wild}
@@ -260,6 +272,20 @@ def _huge_constants(program: ExportedProgram, constants: frozenset[Node]) -> fro
     return frozenset(
         name for name, v in stored.items() if isinstance(v, torch.Tensor) and not is_tame(v)
     )
+
+
+def _is_mask(product: Node) -> bool:
+    """Whether a product is added to scores, and is no result of its own such as one in units."""
+    if product.target not in PRODUCTS:
+        return False
+    waiting = list(product.users)
+    while waiting:
+        reader = waiting.pop()
+        if reader.target in _HIDE:
+            return True
+        if reader.target in MOVES | {aten.expand.default}:
+            waiting.extend(reader.users)
+    return False
 
 
 def _is_huge(value: object) -> bool:

@@ -151,8 +151,8 @@ def ranges_of(model: GraphModule, recipe: Recipe) -> dict[str, Range]:
         if node.op == "call_function" and (name := key(node)) in recipe.by_node:
             parts[str(name)].append(node)
     for name, nodes in parts.items():
-        known = recipe.by_node[name].range
-        ends = [n for n in nodes if not set(nodes).issuperset(n.users)]
+        known, inside = recipe.by_node[name].range, set(nodes)
+        ends = [n for n in nodes if not inside.issuperset(n.users)]
         if known and len(ends) == 1:
             found[ends[0]] = known
     for node in reversed(model.graph.nodes):

@@ -15,6 +15,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Interpreter, Node
 from torchao.quantization.pt2e import HistogramObserver
 
+from exporter.base.text import first_line
 from exporter.errors import UserError
 from exporter.quantize.operators import BETWEEN, CLAMPS, LAYERS, is_move
 from exporter.quantize.recipe import Range
@@ -57,7 +58,7 @@ def observe(program: ExportedProgram, samples: Iterable[Sample]) -> Observed:
         samples: taken one at a time.
 
     Raises:
-        UserError: a sample holds NaN.
+        UserError: a sample holds NaN, or the model does not run on it.
         ValueError: there are no samples.
     """
     watch = _Watch(program)
@@ -65,7 +66,13 @@ def observe(program: ExportedProgram, samples: Iterable[Sample]) -> Observed:
     with torch.no_grad():
         for count, sample in enumerate(samples, 1):
             _refuse_nan(sample, count)
-            watch.run(*watch.arguments(sample))
+            try:
+                watch.run(*watch.arguments(sample))
+            except (IndexError, RuntimeError, ValueError) as error:
+                said = first_line(error)
+                raise UserError(
+                    f"the model does not run on calibration sample {count}: {said}."
+                ) from error
     if not count:
         raise ValueError("ranges need samples")
     return watch.observed()

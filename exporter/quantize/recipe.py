@@ -18,12 +18,20 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True)
 class Range:
-    """The values of a tensor that int8 has to hold."""
+    """The values of a tensor that int8 has to hold.
+
+    Raises:
+        ValueError: there are none: `low` is above `high`.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
 
 
 @dataclass(frozen=True)

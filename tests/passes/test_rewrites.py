@@ -16,10 +16,11 @@ from exporter.passes.drop_noops import DropNoops
 from exporter.passes.fuse_activation import FuseActivation
 from exporter.passes.fuse_linear import FuseLinear
 from exporter.passes.literal_padding import LiteralPadding
+from exporter.passes.plain_convolution import PlainConvolution
 from exporter.passes.view_to_reshape import ViewToReshape
 from exporter.passes.write_out_attention import WriteOutAttention
 from exporter.types import Format
-from tests.passes.support import run_passes
+from tests.passes.support import operators, run_passes
 from tests.support import captured
 
 
@@ -155,6 +156,34 @@ def test_a_view_that_relied_on_the_strides_of_attention():
     model, x = Plain(lambda x: body(x * 1.5)), torch.randn(2, 5, 12)
     _, after, _ = run_passes(model, x, passes=(*SHARED, *for_format(Format.PTE)))
     assert not after.keys() & {"scaled_dot_product_attention", "view"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "name"),
+    [
+        (nn.Conv1d(4, 6, 3, stride=2), (1, 4, 9), "conv1d"),
+        (nn.Conv2d(4, 4, 3, groups=2, padding=1, dilation=2, bias=False), (1, 4, 9, 8), "conv2d"),
+        (nn.Conv3d(2, 3, 2), (1, 2, 4, 5, 6), "conv3d"),
+        (
+            nn.ConvTranspose2d(4, 4, 3, stride=2, output_padding=1, groups=2, dilation=2),
+            (1, 4, 5, 6),
+            "conv_transpose2d",
+        ),
+    ],
+)
+def test_a_core_convolution_is_spelled_as_what_it_is(
+    layer: nn.Module, shape: tuple[int, ...], name: str
+) -> None:
+    x = torch.randn(shape)
+    program = captured(layer, x).run_decompositions()
+    assert operators(program)["convolution"] == 1
+    plain, (outcome,) = apply(program, (PlainConvolution(),))
+    assert outcome.count == 1
+    assert operators(plain)[name] == 1
+    assert "convolution" not in operators(plain)
+    with torch.no_grad():
+        (wanted,), (found,) = program.module()(x), plain.module()(x)
+    torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize(

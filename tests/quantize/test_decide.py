@@ -155,6 +155,25 @@ def test_what_no_scale_can_hold_stays_float_with_all_that_leads_to_it() -> None:
     assert found.by_node["linear_1"].range is None
 
 
+class Scaled(nn.Module):
+    """A result in units of its own, such as 16-bit depth; a mask only if it is added."""
+
+    def __init__(self, *, added: bool) -> None:
+        super().__init__()
+        self.layer, self.added = nn.Linear(3, 3), added
+
+    def forward(self, x: Tensor) -> Tensor:
+        units = torch.sigmoid(self.layer(x)) * 65535.0
+        return units + x if self.added else units
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_a_huge_result_costs_no_layer_its_int8_unless_it_is_a_mask(added: bool) -> None:
+    x = torch.ones(1, 3)
+    found = decide(Scaled(added=added), x, samples=((x.numpy(),),))
+    assert found.by_node["linear"].compute is (Compute.FLOAT if added else Compute.STATIC)
+
+
 def test_dynamic_ranges_hold_whatever_comes() -> None:
     x = torch.ones(1, 3)
     found = decide(Mask(), x, x.clone())
@@ -235,3 +254,27 @@ def test_calls_that_make_no_sense_are_bugs() -> None:
     mark(program)
     with pytest.raises(ValueError, match="marked already"):
         recipe(program, Scheme.DYNAMIC)
+
+
+def test_a_dynamic_recipe_has_no_ranges_for_static_steps() -> None:
+    made = decide(nn.Linear(3, 3), torch.ones(1, 3))
+    steps = tuple(replace(step, compute=Compute.STATIC) for step in made.steps)
+    with pytest.raises(UserError, match="static"):
+        check(replace(made, steps=steps), made)
+
+
+def test_a_range_that_holds_nothing_is_refused(tmp_path: Path) -> None:
+    x = torch.ones(1, 3)
+    made = decide(nn.Linear(3, 3), x, samples=((x.numpy(),),))
+    document = json.loads(made.to_json())
+    document["steps"][0]["range"] = {"low": 2.0, "high": -1.0}
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"steps\.0\.range.*low 2 is above high -1"):
+        Recipe.read(path)
+
+
+def test_a_sample_that_the_model_does_not_run_on_is_refused() -> None:
+    table, ids = nn.Embedding(4, 2), torch.tensor([[1, 2]])
+    with pytest.raises(UserError, match="calibration sample 2"):
+        observe(captured(table, ids), ((ids.numpy(),), (ids.numpy() + 3,)))

@@ -12,6 +12,7 @@ from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
 from ai_edge_quantizer.recipe_manager import RecipeManager
 
+from exporter.base.text import first_line
 from exporter.errors import FormatError
 from exporter.quantize.recipe import Recipe
 from exporter.quantize.weights import to_int8
@@ -40,7 +41,10 @@ def quantize(content: bytes, job: ConvertJob, recipe: Recipe) -> tuple[bytes, di
     Raises:
         FormatError: see `choose`; or nothing can be quantized, or the quantizer refuses.
     """
-    chosen = choose(content, job, recipe)
+    try:
+        chosen = choose(content, job, recipe)
+    except (ValueError, RuntimeError) as error:  # of the interpreter that runs the float file
+        raise FormatError(f"LiteRT cannot run the converted model: {first_line(error)}") from error
     model = parse(content)
     graph = graphs(model)[0]
     quantized = _quantized(content, _settings(graph, chosen), _ranges(model, graph, chosen))
@@ -63,8 +67,9 @@ def _quantized(content: bytes, settings: RecipeManager, ranges: _Ranges) -> byte
         worker = quantizer.Quantizer(content, settings.get_quantization_recipe())
         result = worker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError, IndexError) as error:
-        what = str(error).strip().split("\n")[0]
-        raise FormatError(f"LiteRT's quantizer refuses the converted model: {what}") from error
+        raise FormatError(
+            f"LiteRT's quantizer refuses the converted model: {first_line(error)}"
+        ) from error
     assert result.quantized_model is not None  # quantize() returns or raises
     return _with_signature_of(content, bytes(result.quantized_model))
 

@@ -243,6 +243,8 @@ class _Chooser:
             self._probe.run(sample)
             for t in tensors:
                 value = self._probe.value(t)
+                if not value.size:
+                    continue
                 low, high = float(value.min()), float(value.max())
                 old = found.get(t, Range(low, high))
                 found[t] = Range(min(low, old.low), max(high, old.high))
