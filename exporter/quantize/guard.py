@@ -79,7 +79,10 @@ class Captured:
         return next((c for c in candidates if self._is(c, value)), None)
 
     def check(self, operator: str, tensors: Iterable[tuple[Iterable[str], Array]]) -> None:
-        """Refuses a mapping by which nothing that an operator gives is what was captured.
+        """Refuses a mapping by which what is named after a layer is what another one gives.
+
+        Numbers that no layer gives are no such proof: a toolchain moves a scale or a bias from one
+        operator to the next. They have no captured range, that is all.
 
         Args:
             operator: name of a captured operator.
@@ -87,20 +90,20 @@ class Captured:
                 may come from (a fused activation has its own name), and its value on the sample.
 
         Raises:
-            FormatError: tensors of the right size are among them, and none has its numbers.
+            FormatError: none of them has the operator's numbers, and one has another layer's.
         """
-        claims = [
-            (tuple(names), value)
-            for names, value in tensors
-            if any(self._fits(name, value) for name in names)
-        ]
-        if claims and not any(self.origin(names, value) for names, value in claims):
+        given = [(tuple(names), value) for names, value in tensors]
+        if any(self.origin(names, value) for names, value in given):
+            return
+        others = sorted(self.layers - {operator})
+        other = next((o for o in others for _, value in given if self._is(o, value)), None)
+        if other:
             node = self._nodes[operator]
             where = source_line(node)
             raise FormatError(
                 f"the converter's tensors named after {operator} ({node.target}"
-                f"{f', {where}' if where else ''}) hold other numbers than that operator gives: "
-                "it is computed wrongly, or is another one, and no int8 range can be told for it"
+                f"{f', {where}' if where else ''}) hold the numbers of {other}, so that no int8 "
+                "range could be told for them"
             )
 
     def _fits(self, name: str, value: Array) -> bool:

@@ -58,14 +58,21 @@ def test_an_operator_with_several_results_is_any_of_them(known: tuple[Captured, 
     assert [operators.origin([whole], part) for part in parts] == ["getitem", "getitem_1"]
 
 
-def test_a_wrong_mapping_is_refused_and_what_cannot_be_compared_is_not(
-    known: tuple[Captured, Array],
-) -> None:
-    operators, value = known
-    operators.check("conv2d", [(["conv2d"], value[:, :2])])  # a part of it, of another size
-    operators.check("conv2d", [(["conv2d"], value * 2), (["relu"], np.maximum(value, 0))])
-    with pytest.raises(FormatError, match=r"conv2d \(aten\.conv2d\.default, test_guard\.py:"):
-        operators.check("conv2d", [(["conv2d"], value * 2), (["relu"], value)])
+def test_the_numbers_of_another_layer_are_refused_and_those_of_none_are_not() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 4)
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)).eval()
+    program = captured(module, x)
+    mark(program)
+    operators = Captured(program, (x.numpy(),))
+    with torch.no_grad():
+        first, second = module[0](x).numpy(), module(x).numpy()
+    operators.check("linear", [(["linear"], first)])
+    operators.check("linear", [(["linear"], first[:, :2])])  # a part of it
+    operators.check("linear", [(["linear"], first * 0.5)])  # its scale was moved
+    operators.check("linear", [(["linear"], second), (["relu"], np.maximum(first, 0))])
+    with pytest.raises(FormatError, match=r"linear \(aten\.linear\.default.*numbers of linear_1"):
+        operators.check("linear", [(["linear"], second), (["relu"], first * 0.5)])
 
 
 def test_of_what_was_merged_the_least_of_int8_counts() -> None:
