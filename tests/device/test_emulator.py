@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -212,10 +213,11 @@ def test_a_port_of_another_program_is_refused(own_records: None) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
+        gc.collect()  # what other tests have dropped is not closed in the midst of this one
         handles = list(Path("/proc/self/fd").iterdir())
         with pytest.raises(UserError, match=f"Port {port} is taken by another program"):
             emulator.start("a53", "64m", port)
-        assert len(list(Path("/proc/self/fd").iterdir())) == len(handles)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= len(handles), "one was left open"
 
 
 def test_without_a_port_the_next_free_one_is_taken() -> None:
