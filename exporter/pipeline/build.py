@@ -161,7 +161,7 @@ def _converted(job: BuildJob, log: StageLog) -> BuildResult:
     )
     conversion = load_convert(job.format)(convert_job, log.check)
     return BuildResult(
-        passes=tuple(o for o in outcomes if o.changed or o.refusals),
+        passes=tuple(o for o in outcomes if o.notable),
         layers=_layers(job, conversion) if job.recipe else (),
         delegation=conversion.delegation,
         notes=conversion.notes,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from exporter import __version__
 from exporter.runtimes import runtimes
 
 
-def tools() -> dict[str, str]:
-    """Name -> version, or what else is known of it."""
+@cache
+def tools() -> Mapping[str, str]:
+    """Name -> version, or what else is known of it; looked up once, as every job has it in its
+    digest."""
     packages = dict.fromkeys(tool for record in runtimes() for tool in record.tools)
     versions = {tool: metadata.version(tool) for tool in (*packages, "numpy") if _installed(tool)}
     return {

@@ -98,6 +98,6 @@ def _digest(
         "evidence": reference.evidence.digest,
         "bounds": asdict(subject.options.bounds),
         "dynamic batch": subject.options.dynamic_batch,
-        "tools": tools(),
+        "tools": dict(tools()),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -185,7 +185,7 @@ def capture(subject: Subject, reference: Reference, folder: Path, progress: Prog
         program_file,
         digest=digest,
         stages=tuple(log.results),
-        passes=tuple(o for o in outcomes if o.changed or o.refusals),
+        passes=tuple(o for o in outcomes if o.notable),
         recipes=recipes,
         undecided=undecided,
         calibration=_few(subject),

@@ -63,7 +63,7 @@ def manifest(
         calibration=_provenance(calibration) if calibration else None,
         preprocessing=asdict(subject.preprocess) if subject.preprocess else None,
         options=_options(subject),
-        tools=tools(),
+        tools=dict(tools()),
         reference_latency_ms=original,
         capture=Capture(
             stages=captured.stages,

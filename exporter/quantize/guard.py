@@ -27,12 +27,9 @@ TOLERANCE = 1e-3
 which leaves a hundred layers within 1e-4; tensors of two layers differ in the first digit."""
 
 
-_LEAST_FIRST = (Compute.FLOAT, Compute.WEIGHT_ONLY, Compute.DYNAMIC, Compute.STATIC)
-
-
 def least(kinds: Iterable[Compute]) -> Compute:
     """Of several ways to compute, the one with the least of int8."""
-    return min(kinds, key=_LEAST_FIRST.index)
+    return min(kinds, key=list(Compute).index)
 
 
 def wanted(recipe: Recipe, operators: Iterable[str]) -> Compute:

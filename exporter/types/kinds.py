@@ -32,7 +32,7 @@ class Scheme(StrEnum):
 
 
 class Compute(StrEnum):
-    """How one operator computes."""
+    """How one operator computes, the least of int8 first."""
 
     FLOAT = "float"
     WEIGHT_ONLY = "weight-only int8"

@@ -127,6 +127,11 @@ class PassOutcome:
         """Whether the program differs from before."""
         return self.count > 0
 
+    @property
+    def notable(self) -> bool:
+        """Whether there is anything to say of it."""
+        return self.changed or bool(self.refusals)
+
 
 @dataclass(frozen=True)
 class Layer:
